@@ -1,0 +1,139 @@
+"""The one place that names files: what lies where in a data root.
+
+What belongs here: paths, and the modes that keep private things private.
+What does not: what the files hold.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PRIVATE_FOLDER_MODE = 0o700
+PRIVATE_FILE_MODE = 0o600
+PUBLIC_FILE_MODE = 0o644
+
+RESEARCH = "research"
+RESEARCH_SAFE = "research-safe"
+EDITIONS = (RESEARCH, RESEARCH_SAFE)
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """Names every file of one dataset. `path` is absolute."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path | str) -> "DataRoot":
+        """The data root at `path`, which need not exist yet."""
+        return cls(Path(path).expanduser().absolute())
+
+    @property
+    def private(self) -> Path:
+        return self.path / "private"
+
+    @property
+    def releases(self) -> Path:
+        return self.path / "releases"
+
+    @property
+    def current(self) -> Path:
+        return self.releases / "current"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.path / "dagster_home"
+
+    @property
+    def lock(self) -> Path:
+        return self.private / "release.lock"
+
+    @property
+    def digest_cache(self) -> Path:
+        return self.private / "digests.json"
+
+    @property
+    def temporary(self) -> Path:
+        """Scratch space of DuckDB and unfinished files; emptied at the start of a release."""
+        return self.private / "temporary"
+
+    def compiled_feed(self, feed: str) -> Path:
+        return self.private / "feeds" / f"{feed}.parquet"
+
+    @property
+    def blocklist(self) -> Path:
+        return self.private / "blocklist.duckdb"
+
+    def converted(self, subset: str, stem: str) -> Path:
+        """The Parquet rendering of a CSV, TSV or JSONL shard, or of one that has scores joined."""
+        return self.private / "converted" / subset / f"{stem}.parquet"
+
+    def verdicts(self, subset: str, stem: str) -> Path:
+        return self.private / "verdicts" / subset / f"{stem}.parquet"
+
+    def staged(self, subset: str, stem: str, part: str) -> Path:
+        """A built, not yet released file of an edition; `part` is `safe` or `extra`."""
+        return self.private / "staged" / subset / f"{stem}.{part}.parquet"
+
+    def edition_record(self, subset: str, stem: str) -> Path:
+        return self.private / "staged" / subset / f"{stem}.json"
+
+    def evidence(self, subset: str, stem: str) -> Path:
+        return self.private / "evidence" / subset / f"{stem}.json"
+
+    @property
+    def gate(self) -> Path:
+        """The gate's last record: which evidence it judged, and whether that passed."""
+        return self.private / "gate.json"
+
+    @property
+    def data_docs(self) -> Path:
+        return self.private / "data_docs"
+
+    def release(self, version: str) -> Path:
+        return self.releases / version
+
+    def building(self, version: str) -> Path:
+        """Where a release is put together before the one rename that makes it appear."""
+        return self.releases / f".building-{version}"
+
+
+def make_private(folder: Path) -> Path:
+    """Create `folder` and its missing parents with mode 0700, and return it."""
+    missing = []
+    probe = folder
+    while not probe.exists():
+        missing.append(probe)
+        probe = probe.parent
+    for each in reversed(missing):
+        each.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
+        each.chmod(PRIVATE_FOLDER_MODE)
+    return folder
+
+
+@contextmanager
+def written_whole(path: Path, *, mode: int = PRIVATE_FILE_MODE) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success fsync it, set `mode` and rename it over `path`.
+
+    A crash or an exception leaves `path` as it was; the temporary file is removed on an exception.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        # Created with the final mode, so that a private file is never readable by others, not even half-written.
+        os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode))
+        temporary.chmod(mode)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str, *, mode: int = PRIVATE_FILE_MODE) -> None:
+    """Write a whole text file atomically."""
+    with written_whole(path, mode=mode) as temporary:
+        temporary.write_text(text, encoding="utf-8")

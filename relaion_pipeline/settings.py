@@ -1,0 +1,273 @@
+"""The settings file, `relaion.toml` in the data root: what a dataset is and how it is to be released.
+
+What belongs here: every key a user may write, its default, its check and its one-line meaning.
+What does not: reading shards or feeds, and anything that looks inside the files named here.
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+SETTINGS_FILE = "relaion.toml"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_DAGSTER_NAME = re.compile(r"[^A-Za-z0-9_]")
+
+
+class SettingsError(Exception):
+    """The settings file is missing or wrong; the message names file, place and remedy, one line a mistake."""
+
+
+def _is_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("use letters, digits, '_' and '-' (at most 63, starting with a letter or digit)")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Columns(_Model):
+    """Which column of a shard plays which part; a part left out is one the shards do not have."""
+
+    link: str = Field(description="the image link")
+    text: str | None = Field(None, description="alt text or caption")
+    punsafe: str | None = Field(None, description="probability that the image is unsafe, 0 to 1")
+    nsfw: str | None = Field(None, description="LAION's tag: UNLIKELY, UNSURE or NSFW")
+    md5: str | None = Field(None, description="MD5 of the image bytes, hex")
+    sha1: str | None = Field(None, description="SHA-1 of the image bytes, hex")
+    sha256: str | None = Field(None, description="SHA-256 of the image bytes, hex")
+
+
+class Subset(_Model):
+    """A named set of shards."""
+
+    shards: str = Field(description="glob of the subset's shards, relative to the data root")
+    columns: str | Columns = Field("auto", description="a preset's name, 'auto', or a table of column names")
+    scores: str | None = Field(
+        None,
+        description="glob of Parquet files with a `punsafe` column, one per shard with the shard's stem, "
+        "row for row; joined to shards that carry no score",
+    )
+    slices: int = Field(1, ge=1, le=512, description="how many slices the subset is cut into")
+    has_header: bool | None = Field(None, description="CSV and TSV: whether the first line names the columns")
+
+
+class FeedKind(StrEnum):
+    """What a feed lists. `declared` is for formats whose entries say it themselves."""
+
+    IMAGE = "image"
+    LINK_HASH = "link-hash"
+    LINK = "link"
+    DOMAIN = "domain"
+    PREFIX = "prefix"
+    DECLARED = "declared"
+
+
+class HashName(StrEnum):
+    """Hash functions that lists use. Declared, never guessed: base32 SHA-1 is as long as hex MD5."""
+
+    MD5 = "md5"
+    SHA1 = "sha1"
+    SHA256 = "sha256"
+
+
+class Encoding(StrEnum):
+    """How a list writes a digest."""
+
+    HEX = "hex"
+    BASE32 = "base32"
+    BASE64 = "base64"
+
+
+class Feed(_Model):
+    """One partner's list."""
+
+    partner: str = Field(min_length=1, description="who sends the list, as reports name them")
+    version: str = Field(min_length=1, description="the partner's own version or date of the list")
+    files: str = Field(description="glob of the list's files, relative to the data root")
+    format: str = Field("text", description="text, csv, tsv, ... : see docs/feeds.md")
+    kind: FeedKind = Field(description="what an entry lists")
+    hash: HashName | None = Field(None, description="hash function, for kinds image and link-hash")
+    encoding: Encoding = Field(Encoding.HEX, description="how digests are written")
+    column: str | None = Field(None, description="CSV and TSV: the column that holds the entry")
+    link_form: str | None = Field(
+        None, description="the one spelling whose hash the partner lists; undeclared, every spelling is tried"
+    )
+    min_entries: int = Field(1, ge=1, description="fewer usable entries than this stop the release")
+    max_malformed_share: Share = Field(0.0, description="a larger share of malformed entries stops the release")
+    max_shrink_share: Share = Field(0.2, description="losing more than this share since the last version stops it")
+    max_rows_per_entry: int = Field(
+        100_000, ge=1, description="an entry that matches more rows than this is quarantined until waived"
+    )
+
+    @model_validator(mode="after")
+    def _hash_goes_with_kind(self) -> Self:
+        hashed = self.kind in {FeedKind.IMAGE, FeedKind.LINK_HASH}
+        if hashed and self.hash is None:
+            raise ValueError(f"kind '{self.kind}' needs `hash` (md5, sha1 or sha256): it is never guessed")
+        if not hashed and self.hash is not None:
+            raise ValueError(f"`hash` does not go with kind '{self.kind}'")
+        return self
+
+
+class MissingScore(StrEnum):
+    """What happens to rows without any score. None of the choices lets one into research-safe."""
+
+    REMOVE = "remove"
+    STOP = "stop"
+
+
+class Nsfw(_Model):
+    """The NSFW rules of LAION's note on Re-LAION-5B."""
+
+    keywords: str = Field("keywords.txt", description="keyword file, one word or phrase a line")
+    research_above: Share = Field(0.95, description="research loses rows above this that also hold a keyword")
+    research_safe_above: Share = Field(0.45, description="research-safe loses every row above this")
+    missing_score: MissingScore = Field(
+        MissingScore.REMOVE, description="rows without a score: 'remove' from research-safe, or 'stop'"
+    )
+
+    @model_validator(mode="after")
+    def _safe_is_stricter(self) -> Self:
+        if self.research_safe_above > self.research_above:
+            raise ValueError("research_safe_above must not exceed research_above: research-safe is the stricter")
+        return self
+
+
+class Waiver(_Model):
+    """A named exception that an operator answers for."""
+
+    kind: Literal["unanswerable-feed", "quarantined-entry"] = Field(description="what is waived")
+    feed: Name = Field(description="the feed it concerns")
+    subset: Name | None = Field(None, description="one subset; left out: all")
+    entry: int | None = Field(None, ge=1, description="quarantined-entry: the entry's number in the feed")
+    reason: str = Field(min_length=1, description="why, for the record")
+    by: str = Field(min_length=1, description="who decided it")
+
+    @model_validator(mode="after")
+    def _entry_goes_with_kind(self) -> Self:
+        if (self.kind == "quarantined-entry") != (self.entry is not None):
+            raise ValueError("`entry` goes with kind 'quarantined-entry', and only with it")
+        return self
+
+
+class Dataset(_Model):
+    """What the release is called."""
+
+    name: Name = Field(description="short name, used in manifests and file headers")
+    title: str | None = Field(None, description="name for people")
+    licence: str = Field("Apache-2.0", description="SPDX identifier")
+
+
+class Output(_Model):
+    """How the editions' files are written."""
+
+    row_group_rows: int = Field(131_072, ge=1_024, le=4_194_304, description="rows in a row group")
+    compression: Literal["zstd", "snappy"] = Field("zstd", description="Parquet compression")
+    compression_level: int = Field(1, ge=1, le=19, description="zstd level; higher is smaller and slower")
+
+
+class Limits(_Model):
+    """What the work may take."""
+
+    memory: str = Field("2GiB", pattern=r"^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$", description="DuckDB's memory limit")
+    threads: int = Field(0, ge=0, description="worker threads; 0 means one per core")
+
+
+class Settings(_Model):
+    """A whole settings file."""
+
+    dataset: Dataset
+    subsets: dict[Name, Subset] = Field(min_length=1)
+    feeds: dict[Name, Feed] = Field(min_length=1)
+    nsfw: Nsfw = Nsfw()
+    output: Output = Output()
+    limits: Limits = Limits()
+    waivers: list[Waiver] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Self:
+        for number, waiver in enumerate(self.waivers):
+            if waiver.feed not in self.feeds:
+                raise ValueError(f"waivers[{number}].feed: no feed is called '{waiver.feed}'")
+            if waiver.subset is not None and waiver.subset not in self.subsets:
+                raise ValueError(f"waivers[{number}].subset: no subset is called '{waiver.subset}'")
+        for section, names in (("subsets", self.subsets), ("feeds", self.feeds)):
+            seen: dict[str, str] = {}
+            for name in names:
+                twin = seen.setdefault(dagster_name(name).lower(), name)
+                if twin != name:
+                    raise ValueError(f"{section}: '{twin}' and '{name}' differ only in punctuation or case")
+        return self
+
+    def waived(self, feed: str, subset: str) -> bool:
+        """Whether the operator lets `subset` be released although it cannot answer `feed`."""
+        return any(
+            w.kind == "unanswerable-feed" and w.feed == feed and w.subset in {None, subset} for w in self.waivers
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of what the settings say that can change a release: comments, order and limits do not."""
+        content = self.model_dump(mode="json", exclude={"limits"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def dagster_name(name: str) -> str:
+    """`name` in the alphabet that Dagster allows in asset keys and step names."""
+    return _DAGSTER_NAME.sub("_", name)
+
+
+def load(data_root: Path) -> Settings:
+    """Read and check `relaion.toml` in `data_root`.
+
+    Raises:
+        SettingsError: the file is missing, is not TOML, or holds wrong keys or values; every one is named.
+    """
+    path = data_root / SETTINGS_FILE
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path}: no settings file; `relaion init {data_root}` writes a commented one, "
+            f"`relaion sample {data_root}` a whole sample"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        lines = [f"{path}: {_place(e['loc'])}: {_remedy(dict(e))}" for e in error.errors(include_url=False)]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """A place in the file as TOML writes it: `feeds.iwf.hash`, `waivers[0].reason`."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part not in {"str", "Columns"}:  # the arms of the union in Subset.columns
+            text += f".{part}" if text else part
+    return text or "(top level)"
+
+
+def _remedy(error: dict[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key; see `relaion init` for every key"
+    if error["type"] == "missing":
+        return "required, but missing"
+    given = error.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return str(error["msg"]).removeprefix("Value error, ") + shown
