@@ -1,0 +1,26 @@
+"""Shards: the input files, whatever their format and column names, as streams of Arrow batches; and their writing."""
+
+from relaion_pipeline.shards.digests import DigestCache, schema_digest, sha256_file
+from relaion_pipeline.shards.errors import ShardError
+from relaion_pipeline.shards.finding import Format, Shard, find, slices
+from relaion_pipeline.shards.presets import PRESETS, Preset, parts, resolve
+from relaion_pipeline.shards.reading import batches, open_parquet
+from relaion_pipeline.shards.writing import EditionWriter
+
+__all__ = [
+    "PRESETS",
+    "DigestCache",
+    "EditionWriter",
+    "Format",
+    "Preset",
+    "Shard",
+    "ShardError",
+    "batches",
+    "find",
+    "open_parquet",
+    "parts",
+    "resolve",
+    "schema_digest",
+    "sha256_file",
+    "slices",
+]
