@@ -5,6 +5,7 @@ from relaion_pipeline.shards.errors import ShardError
 from relaion_pipeline.shards.finding import Format, Shard, find, slices
 from relaion_pipeline.shards.presets import PRESETS, Preset, parts, resolve
 from relaion_pipeline.shards.reading import batches, open_parquet
+from relaion_pipeline.shards.rendering import as_parquet
 from relaion_pipeline.shards.writing import EditionWriter
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Preset",
     "Shard",
     "ShardError",
+    "as_parquet",
     "batches",
     "find",
     "open_parquet",
