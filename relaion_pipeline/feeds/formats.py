@@ -1,0 +1,34 @@
+"""The registry of list formats. `docs/feeds.md` has a row for each; a test sees to it."""
+
+from relaion_pipeline.feeds.delimited import Csv, Tsv
+from relaion_pipeline.feeds.errors import FeedError
+from relaion_pipeline.feeds.reader import Reader
+from relaion_pipeline.feeds.text import Text
+from relaion_pipeline.settings import Feed
+
+READERS: dict[str, type[Reader]] = {
+    "text": Text,
+    "csv": Csv,
+    "tsv": Tsv,
+}
+"""Reader by the settings' `format`."""
+
+
+def reader_of(feed_name: str, feed: Feed) -> Reader:
+    """A new reader for the feed.
+
+    Raises:
+        FeedError: no such format, or its entries cannot be of the declared kind.
+    """
+    reader = READERS.get(feed.format)
+    if reader is None:
+        raise FeedError(
+            f"feed '{feed_name}': there is no format '{feed.format}'",
+            remedy=f"set `format` to one of {', '.join(sorted(READERS))}",
+        )
+    if feed.kind not in reader.kinds:
+        raise FeedError(
+            f"feed '{feed_name}': format '{feed.format}' does not go with kind '{feed.kind.value}'",
+            remedy=f"set `kind` to one of {', '.join(sorted(k.value for k in reader.kinds))}",
+        )
+    return reader()
