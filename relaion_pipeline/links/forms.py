@@ -1,0 +1,241 @@
+"""The spellings in which a row's link is matched against lists of *hashed* links.
+
+A hash of one spelling finds only that spelling, and nobody knows which one a partner hashed. So a row's link is
+spelled in every way that list makers are known to hash: a few *bases* (how much escaping was undone), each with the
+scheme, `www.` and the trailing slash put on and taken off.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+from urllib.parse import urlparse
+
+import can_ada
+
+from relaion_pipeline.links.canonical import (
+    WEB_SCHEMES,
+    Canonical,
+    canonicalise,
+    parse,
+    without_www,
+)
+from relaion_pipeline.links.escapes import decode_entities, decode_percent, without_surrogates
+from relaion_pipeline.links.hosts import is_ip
+
+BASES: Final[dict[str, str]] = {
+    "exact": "the row's own text: lists made from the same dataset or crawl",
+    "canonical": "the canonical spelling: lists made with this canonicaliser or with Safe Browsing's",
+    "whatwg": "what a browser shows and requests: lists made by people with browsers, and by crawlers",
+    "entity_decoded": "HTML entities undone: the row was copied from HTML source, the list from the page",
+    "entity_encoded": "every `&` as `&amp;`: the list was copied from HTML source, the row was not",
+    "percent_decoded": "percent-escapes undone once, as `unquote` does: lists made for reading",
+    "decoded": "entities, then percent-escapes undone",
+    "percent_lower": "percent-escapes in lower-case hex, as some servers and languages write them",
+    "unicode_host": "IDN host in Unicode, path escaped: how browsers' address bars copy a link",
+    "unicode": "IDN host and path in Unicode: how address bars show it",
+}
+"""Each base and its reason."""
+
+SINGLE: Final[dict[str, str]] = {
+    "no_scheme": "canonical without `http://` or `https://`: lists of bare links",
+    "http": "canonical under `http://`: the list is older than the site's change to https",
+    "https": "canonical under `https://`: the list is younger than the row",
+    "www": "canonical with `www.`: the site answers to both",
+    "no_www": "canonical without `www.`: the site answers to both",
+    "slash": "canonical with a slash behind the path: where the server redirects to",
+    "no_slash": "canonical without a slash behind the path: how people type it",
+}
+"""The common single changes, under names that a feed may declare."""
+
+THREATEXCHANGE: Final = "threatexchange"
+THREATEXCHANGE_REASON: Final = (
+    "ThreatExchange's URL-MD5: lower-cased as a whole, without scheme; also with and without `www.` and slash"
+)
+
+_SCHEMES: Final = (("no_scheme", ""), ("http", "http://"), ("https", "https://"))
+_WWW: Final = ("no_www", "www")
+_SLASH: Final = ("no_slash", "slash")
+
+
+def combination(base: str, scheme: str, www: str, slash: str) -> str:
+    """The name of a combined form."""
+    return f"{base}+{scheme}+{www}+{slash}"
+
+
+COMBINATIONS: Final[dict[str, tuple[str, str, str, str]]] = {
+    combination(base, scheme, www, slash): (base, scheme, www, slash)
+    for base in BASES
+    for scheme, _ in _SCHEMES
+    for www in _WWW
+    for slash in _SLASH
+}
+"""Name to (base, scheme, www, slash) of every combined form."""
+
+THREATEXCHANGE_FORMS: Final[tuple[str, ...]] = (
+    THREATEXCHANGE,
+    *[f"{THREATEXCHANGE}+{www}+{slash}" for www in _WWW for slash in _SLASH],
+)
+
+FORMS: Final[tuple[str, ...]] = (*BASES, *SINGLE, *THREATEXCHANGE_FORMS, *COMBINATIONS)
+"""The names of all forms, in the order in which `forms` gives them."""
+
+LOSSY: Final = frozenset({"percent_decoded", "decoded", *THREATEXCHANGE_FORMS})
+"""Bases and forms that several links may share (`%23` and `#`, `A` and `a`); all others lead back to one link."""
+
+IMAGE_EXTENSION: Final = r"(?i:\.(?:jpe?g|jfif|png|gif|webp|avif|svg|bmp|tiff?|ico|hei[cf]|mp4|webm))"
+"""A path that ends so names a file: no slash is *added* to it (one that is there is still taken off).
+
+Nobody lists `photo.jpg/`, and these are most of a dataset's links: each would cost six more hashes."""
+
+_ENDS_IN_FILE: Final = re.compile(IMAGE_EXTENSION + r"\Z")
+# Bases whose escapes hide no `?` and no slash, so that the end of the path is plain to see.
+_SURE: Final = frozenset({"canonical", "entity_encoded", "percent_lower", "unicode_host", "unicode", THREATEXCHANGE})
+_HTTP: Final = re.compile(r"(?i)https?://(?![/\\])")
+_NO_SCHEME: Final = re.compile(r"(?i)(?://)?(?![/\\?#]|[a-z][a-z0-9+.-]*:(?![0-9]))")
+_WWW_LABELS: Final = re.compile(r"(?i)(?:www\.)+(?=[^/\\?#:@.])")
+_PATH: Final = re.compile(r"([^/?#]+)([^?#]*)(.*)", re.DOTALL)
+_UNSURE_PATH: Final = re.compile(r"[&%\\\x00-\x20]")
+_TAB_OR_NEWLINE: Final = re.compile(r"[\t\r\n]")
+_ESCAPES: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_READABLE: Final = re.compile(r"(?:%[89A-F][0-9A-F])+")
+
+
+def forms(link: str, names: Collection[str] | None = None) -> dict[str, str]:
+    """Name to string: the spellings of `link` to hash, each string once, in the order of `FORMS`.
+
+    `names` restricts them to those a feed declares; an unknown name raises.
+    """
+    if names is not None and (unknown := set(names).difference(FORMS)):
+        message = f"no such form: {', '.join(sorted(unknown))}"
+        raise ValueError(message)
+    chosen: dict[str, str] = {}
+    seen: set[str] = set()
+    spelled = _all_forms(link)
+    for name in FORMS:
+        if (names is None or name in names) and name in spelled and spelled[name] not in seen:
+            chosen[name] = spelled[name]
+            seen.add(spelled[name])
+    return chosen
+
+
+def _all_forms(link: str) -> dict[str, str]:
+    found = canonicalise(link)
+    bases = dict(_bases(link, found))
+    spelled = dict(bases)
+    if found is not None and found.scheme in WEB_SCHEMES:
+        spelled.update(_single(found))
+    addressed = found is not None and is_ip(found.host)
+    spelled.update(_threatexchange(bases, addressed=addressed))
+    for base, text in bases.items():
+        if found is None or found.scheme in WEB_SCHEMES:
+            spelled.update(_combined(base, text, addressed=addressed))
+    return spelled
+
+
+def _bases(link: str, found: Canonical | None) -> Iterator[tuple[str, str]]:
+    link = without_surrogates(link)
+    yield "exact", link
+    if found is not None:
+        yield "canonical", found.canonical
+        url = parse(link)
+        if url is not None:
+            yield "whatwg", url.href.partition("#")[0]
+    undone = decode_entities(link)
+    yield "entity_decoded", undone
+    if found is not None and "&" in found.canonical:
+        yield "entity_encoded", found.canonical.replace("&", "&amp;")
+    for name, text in (("percent_decoded", decode_percent(link)), ("decoded", decode_percent(undone))):
+        if text is not None:
+            yield name, text
+    if found is not None:
+        yield "percent_lower", _ESCAPES.sub(lambda match: match[0].lower(), found.canonical)
+        name = _unicode_host(found)
+        yield "unicode_host", f"{found.scheme}://{name}{found.rest}"
+        yield "unicode", f"{found.scheme}://{name}{_READABLE.sub(_readable, found.rest)}"
+
+
+def _unicode_host(found: Canonical) -> str:
+    if "xn--" not in found.host:
+        return found.authority
+    host = str(can_ada.idna_decode(found.host.encode()))  # type: ignore[arg-type]  # its stub says str
+    return f"{host}:{found.port}" if found.port else host
+
+
+def _readable(match: re.Match[str]) -> str:
+    """A run of escapes beyond ASCII as text, where it is UTF-8; ASCII ones (`%20`, `%23`) mean something and stay."""
+    return decode_percent(match[0]) or match[0]
+
+
+def _single(found: Canonical) -> Iterator[tuple[str, str]]:
+    scheme, host, rest = found.scheme, found.authority, found.rest
+    bare = without_www(host)
+    query = rest[len(found.path) :]
+    yield "no_scheme", f"{host}{rest}"
+    yield "http", f"http://{host}{rest}"
+    yield "https", f"https://{host}{rest}"
+    if not is_ip(found.host):
+        yield "www", f"{scheme}://www.{bare}{rest}"
+        yield "no_www", f"{scheme}://{bare}{rest}"
+    if not _ENDS_IN_FILE.search(found.path):
+        yield "slash", f"{scheme}://{host}{found.path.removesuffix('/')}/{query}"
+    yield "no_slash", f"{scheme}://{host}{found.path.removesuffix('/')}{query}"
+
+
+def _threatexchange(bases: dict[str, str], *, addressed: bool) -> Iterator[tuple[str, str]]:
+    text = bases["exact"].lower()
+    try:
+        # The very calls of its reference implementation, which also drop an empty `?` and `#`.
+        parsed = urlparse(text)
+        yield THREATEXCHANGE, parsed.geturl().replace(f"{parsed.scheme}://", "", 1)
+    except ValueError:
+        yield THREATEXCHANGE, text
+    if "canonical" in bases:
+        for name, spelled in _combined(THREATEXCHANGE, bases["canonical"].lower(), addressed=addressed):
+            if "+no_scheme+" in name:
+                yield name.replace("+no_scheme", ""), spelled
+
+
+def _combined(base: str, text: str, *, addressed: bool) -> Iterator[tuple[str, str]]:
+    """`text` under each scheme, with and without `www.` and trailing slash.
+
+    Nothing where the parts of `text` are not plain to see.
+    """
+    text = text.strip()
+    match = _HTTP.match(text) or _NO_SCHEME.match(text)
+    if match is None or _TAB_OR_NEWLINE.search(text):
+        return
+    body = text[match.end() :]
+    if labels := _WWW_LABELS.match(body):
+        body = body[labels.end() :]
+    parts = _PATH.fullmatch(body)
+    if parts is None:
+        return
+    host, path, rest = parts.groups()
+    slashes = {"no_slash": path.rstrip("/")}
+    if base not in _SURE and _UNSURE_PATH.search(path):
+        # A path that hides a `?` or a slash behind an escape: leave its end as it is.
+        slashes = {"slash" if path.endswith("/") else "no_slash": path}
+    elif not _ENDS_IN_FILE.search(path):
+        slashes["slash"] = path.rstrip("/") + "/"
+    for www in _WWW[:1] if addressed else _WWW:
+        name = f"www.{host}" if www == "www" else host
+        for slash, ending in slashes.items():
+            for scheme, prefix in _SCHEMES:
+                yield combination(base, scheme, www, slash), f"{prefix}{name}{ending}{rest}"
+
+
+def describe(link: str) -> dict[str, object]:
+    """What `relaion forms` prints of one link."""
+    from relaion_pipeline.links.expressions import expressions  # noqa: PLC0415
+
+    found = canonicalise(link)
+    described: dict[str, object] = {
+        "link": link,
+        "canonical": None if found is None else found.canonical,
+        "host": None if found is None else found.host,
+        "forms": forms(link),
+        "expressions": expressions(link),
+    }
+    if found is None:
+        described["unparseable"] = True
+    return described
