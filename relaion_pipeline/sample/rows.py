@@ -162,6 +162,11 @@ def _scores(random: np.random.Generator, rows: int) -> tuple[npt.NDArray[np.floa
     return scores, keyword
 
 
+def some_scores(random: np.random.Generator, rows: int) -> Any:
+    """A `punsafe` column by itself, with nulls, for shards that come without one."""
+    return _some_null(random, pa.array(_scores(random, rows)[0]), _NO_SCORE)
+
+
 def _similarity(random: np.random.Generator, rows: int, subset: str) -> npt.NDArray[np.float64]:
     """CLIP similarity above LAION-5B's cut-off: 0.28 for English, 0.26 else; seldom above 0.4."""
     cut = 0.28 if subset == "2B-en" else 0.26

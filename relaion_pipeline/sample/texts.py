@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from relaion_pipeline.sample.words import LANGUAGES, Language
 
 _MOST_WORDS = 90
-_LOG_MEAN_WORDS = 2.15  # of the natural logarithm: a median of 8.6 words
+_LOG_MEAN_WORDS = 2.3  # of the natural logarithm: a median of 10 words
 _LOG_SPREAD = 0.62
 
 
@@ -36,8 +36,8 @@ class Texts:
         counts = np.exp(random.normal(_LOG_MEAN_WORDS, _LOG_SPREAD, rows)).astype(np.int64).clip(1, _MOST_WORDS)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         first, size = self.words[np.repeat(spoken, counts)].T
-        # The cube favours the front of each language's list, where its commonest words stand.
-        picked = first + (size * random.random(int(offsets[-1])) ** 3).astype(np.int64)
+        # The square favours the front of each language's list, where its commonest words stand.
+        picked = first + (size * random.random(int(offsets[-1])) ** 2).astype(np.int64)
 
         chosen = np.flatnonzero(with_keyword)
         first, size = self.keywords[spoken[chosen]].T
