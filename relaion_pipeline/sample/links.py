@@ -100,7 +100,7 @@ def make_links(random: np.random.Generator) -> Links:
     ]
     for at in range(40, _HOSTS, 97):  # about 1 % of hosts, some of them common
         kind, number = at % 4, at % 250 + 1
-        idn = _IDN_NAMES[at % len(_IDN_NAMES)]
+        idn = _IDN_NAMES[at // 4 % len(_IDN_NAMES)]
         hosts[at] = (
             f"{('192.0.2', '198.51.100', '203.0.113')[at % 3]}.{number}",
             f"{idn}.example",
