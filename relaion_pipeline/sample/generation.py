@@ -57,7 +57,8 @@ def generate(
         shards: files per subset; by default three, and more from half a million rows a file on.
         hashes: entries of the IWF's and C3P's lists together; by default as many as rows, at most 16.2 million.
         planted: rows that at least one list names; by default one in 300, at least 60 and at most 2,236.
-        respelled: share of listed links that the list writes, or hashes, in another spelling than the row's.
+        respelled: share of listed links that the list writes, or hashes, in another spelling than the row's. By
+            default none: each is found by its exact bytes.
         marks: let every listed link, and its text, hold `zqx7canary` and eight hex digits.
         progress: called with the number of rows just written.
 

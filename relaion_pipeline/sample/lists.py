@@ -29,7 +29,8 @@ def write_lists(
         mine = [number for number, each in enumerate(plan.planted) if at in each.feeds]
         spelled = links
         if feed.kind != "image_md5" and respelled:
-            spelled = [respell(random, link) if random.random() < respelled else link for link in links]
+            hashed = feed.kind != "link"
+            spelled = [respell(random, link, hashed=hashed) if random.random() < respelled else link for link in links]
         planted = [_entry(feed, spelled[number], plan.planted[number].md5) for number in mine]
         path = data_root / feed.file
         make_private(path.parent)
@@ -40,21 +41,24 @@ def write_lists(
                 file.write(lines)
 
 
-def respell(random: np.random.Generator, link: str) -> str:
-    """Another spelling of `link`, by which a partner might know the same image."""
+def respell(random: np.random.Generator, link: str, *, hashed: bool) -> str:
+    """Another spelling of `link`, by which a partner might know the same image.
+
+    A hashed list can only hold spellings that a row's link leads to: nobody can guess a fragment or odd capitals.
+    """
     scheme, _, rest = link.partition("://")
     host, _, path = rest.partition("/")
-    spellings = [
-        f"{link.partition('#')[0]}#listed",
-        f"{scheme}://{host.swapcase() if host.isascii() else host.upper()}/{path}",
-        link.replace("&amp;", "&"),
-    ]
-    if ":" not in host:  # a port goes with its scheme
-        spellings.append(f"{'http' if scheme.lower() == 'https' else 'https'}://{host}/{path}")
-    if not host[-1].isdigit():  # an address has no www
-        bare = host.lower().removeprefix("www.")
-        spellings.append(f"{scheme}://{bare if bare != host.lower() else 'www.' + host}/{path}")
-    others = [spelling for spelling in spellings if spelling != link]
+    scheme = scheme.lower()
+    name = host.lower()
+    spellings = [f"{scheme}://{name}/{path}", link.replace("&amp;", "&")]
+    if ":" not in name:  # a port goes with its scheme
+        spellings += [f"{'http' if scheme == 'https' else 'https'}://{name}/{path}", f"{name}/{path}"]
+        if not name[-1].isdigit():  # an address has no www
+            bare = name.removeprefix("www.")
+            spellings.append(f"{scheme}://{bare if bare != name else 'www.' + name}/{path}")
+    if not hashed:
+        spellings += [f"{link.partition('#')[0]}#listed", f"{scheme}://{host.swapcase()}/{path}"]
+    others = [spelling for spelling in spellings if spelling != link] or [link]
     return others[int(random.integers(0, len(others)))]
 
 

@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import mmh3
+import numpy as np
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from relaion_pipeline import sample, settings
-from relaion_pipeline.sample import plan, rows
+from relaion_pipeline import links, sample, settings
+from relaion_pipeline.sample import lists, plan, rows
 from relaion_pipeline_tests.sample import plain
 
 SUBSETS = ("2B-en", "2B-multi", "1B-nolang")
@@ -103,6 +104,32 @@ def test_respelled_lists_name_the_same_rows_in_other_words(tmp_path):
     assert 0.25 < len(truth - exact) / len(by_link) < 0.75
 
 
+def test_every_respelling_is_one_that_screening_is_meant_to_know(small):
+    random = np.random.default_rng(0)
+    listed = {match[:3] for match in plain.truth(small.truth)}
+    for subset, shard, table in plain.shards(small.data_root):
+        for number, row in enumerate(table):
+            if (subset, shard, number) in listed:
+                for _ in range(8):
+                    respelled = lists.respell(random, row["URL"], hashed=False)
+                    assert links.match_key(respelled) == links.match_key(row["URL"])
+                    assert lists.respell(random, row["URL"], hashed=True) in links.forms(row["URL"]).values()
+
+
+def test_no_two_rows_share_a_listed_link_by_its_match_key(small):
+    listed = {match[:3] for match in plain.truth(small.truth)}
+    keys = collections.Counter()
+    mine = []
+    for subset, shard, table in plain.shards(small.data_root):
+        for number, row in enumerate(table):
+            key = links.match_key(row["URL"]) if row["URL"] is not None else None
+            keys[key] += 1
+            if (subset, shard, number) in listed:
+                mine.append(key)
+    assert len(mine) == small.listed
+    assert all(keys[key] == 1 for key in mine)
+
+
 def test_planted_counts_at_demo_size_keep_the_proportions_of_the_note(demo):
     assert demo.matches == {
         "iwf-images": {"2B-en": 4, "2B-multi": 1, "1B-nolang": 2},
@@ -137,26 +164,26 @@ def test_rows_have_the_shape_of_the_joined_dataset(demo):
     ]
     table = ds.dataset(demo.data_root / "raw/2B-en").to_table()
     assert "LANGUAGE" not in table.column_names
-    links, texts = (table[name].drop_null().to_pylist() for name in ("URL", "TEXT"))
-    assert 75 < sum(map(len, links)) / len(links) < 95
+    urls, texts = (table[name].drop_null().to_pylist() for name in ("URL", "TEXT"))
+    assert 75 < sum(map(len, urls)) / len(urls) < 95
     assert 55 < sum(map(len, texts)) / len(texts) < 85
     assert 0 < table["URL"].null_count < 200
     assert 0 < table["TEXT"].null_count < 300
     assert 0 < table["punsafe"].null_count < 600
-    repeats = collections.Counter(links)
+    repeats = collections.Counter(urls)
     assert any(count > 1 for count in repeats.values())
     for feature in ("&amp;", " ", "ã", ":8080/", "://192.0.2.", "xn--", "HTTPS://", "#", "://münzhändler.example"):
-        assert any(feature in link for link in links), feature
-    assert any(re.match(r"https?://[A-Z.]+/", link) for link in links)
+        assert any(feature in url for url in urls), feature
+    assert any(re.match(r"https?://[A-Z.]+/", url) for url in urls)
 
 
 def test_every_host_is_reserved_for_examples(small):
     reserved = re.compile(
         r"(\.(example|test|invalid)|\.example\.(com|net|org)|//(192\.0\.2|198\.51\.100|203\.0\.113)\.\d+)(:\d+)?$"
     )
-    links = [row["URL"] for _, _, table in plain.shards(small.data_root) for row in table if row["URL"]]
-    links += (small.data_root / "feeds/hrw/links.txt").read_text(encoding="utf-8").splitlines()
-    assert not [link for link in links if not reserved.search(re.match(r"\w+://[^/]*", link.lower())[0])]
+    urls = [row["URL"] for _, _, table in plain.shards(small.data_root) for row in table if row["URL"]]
+    urls += (small.data_root / "feeds/hrw/links.txt").read_text(encoding="utf-8").splitlines()
+    assert not [url for url in urls if not reserved.search(re.match(r"\w+://[^/]*", url.lower())[0])]
 
 
 def test_row_key_is_mmh3_of_link_and_text(small):
