@@ -63,12 +63,24 @@ class DataRoot:
         return self.private / "feeds" / f"{feed}.parquet"
 
     @property
+    def salt(self) -> Path:
+        """Key of the hashes under which plain links, domains and prefixes of feeds are stored."""
+        return self.private / "salt"
+
+    @property
     def blocklist(self) -> Path:
         return self.private / "blocklist.duckdb"
+
+    @property
+    def blocklist_record(self) -> Path:
+        return self.private / "blocklist.json"
 
     def converted(self, subset: str, stem: str) -> Path:
         """The Parquet rendering of a CSV, TSV or JSONL shard, or of one that has scores joined."""
         return self.private / "converted" / subset / f"{stem}.parquet"
+
+    def shard_record(self, subset: str, stem: str) -> Path:
+        return self.private / "shards" / subset / f"{stem}.json"
 
     def verdicts(self, subset: str, stem: str) -> Path:
         return self.private / "verdicts" / subset / f"{stem}.parquet"

@@ -1,0 +1,31 @@
+"""What code made a thing: one digest that changes whenever the code that decides about rows does.
+
+What belongs here: identifying the running code and digesting JSON-like keys.
+What does not: digests of files (`shards`), lineage of releases (`release`).
+"""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+from relaion_pipeline import __version__
+
+_DECIDING = ("links", "feeds", "shards", "screening", "release", "audit")
+"""Packages whose code decides what a release holds. Orchestration, the command line and pictures do not."""
+
+
+@cache
+def code_version() -> str:
+    """Package version and a digest of the source files that decide what a release holds: `0.1.0+1f2e3d4c5b6a`."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in _DECIDING:
+        for path in sorted((package / name).rglob("*.py")):
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+def key_of(*parts: object) -> str:
+    """SHA-256 of JSON-like `parts`; equal parts give equal keys, whatever the order of mappings."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

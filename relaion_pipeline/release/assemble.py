@@ -1,0 +1,201 @@
+"""Putting a release together: all or nothing.
+
+What the slices staged is linked into a folder beside the releases, described, made durable, and renamed into place
+in one step; `current` moves last. A crash leaves the last release as it was, and what it left behind is cleared by
+the next run.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from relaion_pipeline import links
+from relaion_pipeline.audit.gate import GateRecord
+from relaion_pipeline.feeds.blocklist import Blocklist
+from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
+from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.release import editions, manifest, versions
+from relaion_pipeline.release.editions import StagedFile, StagedShard
+from relaion_pipeline.release.manifest import FeedInput, Manifest, Proof, PublishedFile, Rule, SourceShard, SubsetCounts
+from relaion_pipeline.screening.keywords import Keywords
+from relaion_pipeline.screening.verdicts import Counts
+from relaion_pipeline.settings import Settings
+from relaion_pipeline.shards.stock import StockedShard
+
+_BUILDING = ".building-"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that a release is made from."""
+
+    settings: Settings
+    blocklist: Blocklist
+    keywords: Keywords
+    shards: tuple[StockedShard, ...]
+
+    def digest(self) -> str:
+        """One digest of all inputs, settings and code: releases with the same digest hold the same files."""
+        return key_of(
+            self.settings.digest(),
+            self.blocklist.digest,
+            self.keywords.digest,
+            [[s.subset, s.stem, s.source_sha256, s.scores_sha256] for s in self.shards],
+            code_version(),
+        )
+
+
+def find_unchanged(root: DataRoot, inputs_sha256: str) -> str | None:
+    """The newest release, if it was made from just these inputs."""
+    for version in reversed(versions.released(root)):
+        return version if manifest.read(root.release(version)).inputs_sha256 == inputs_sha256 else None
+    return None
+
+
+def assemble(
+    root: DataRoot,
+    inputs: Inputs,
+    staged: Sequence[StagedShard],
+    counts: dict[str, Counts],
+    gate: GateRecord,
+    version: str,
+) -> Path:
+    """Make the release `version` from staged files, and return its folder.
+
+    The caller has made sure that `gate` passed for just these files.
+    """
+    clear_leftovers(root)
+    building = root.building(version)
+    building.mkdir(parents=True)
+    published = [file for shard in staged for file in _link(shard, root, building)]
+    described = _manifest(inputs, published, counts, gate, version)
+    write_text(building / manifest.MANIFEST, manifest.text(described), mode=PUBLIC_FILE_MODE)
+    write_text(building / manifest.MANIFEST_SCHEMA, manifest.schema_text(), mode=PUBLIC_FILE_MODE)
+    write_text(building / manifest.CHECKSUMS, _checksums(building, published), mode=PUBLIC_FILE_MODE)
+    _make_durable(building)
+    target = root.release(version)
+    building.rename(target)
+    _sync_folder(root.releases)
+    versions.make_current(root, version)
+    return target
+
+
+def clear_leftovers(root: DataRoot) -> None:
+    """Remove what a run that was killed left of an unfinished release."""
+    if root.releases.is_dir():
+        for path in root.releases.iterdir():
+            if path.name.startswith(_BUILDING):
+                shutil.rmtree(path)
+
+
+def published_name(edition: str, subset: str, stem: str, part: str) -> str:
+    """Path of a file in a release: safe rows stand under the same name in both editions."""
+    suffix = "" if part == editions.SAFE else f".{part}"
+    return f"{edition}/{subset}/{stem}{suffix}.parquet"
+
+
+def _link(shard: StagedShard, root: DataRoot, building: Path) -> list[PublishedFile]:
+    wanted: list[tuple[str, str, StagedFile]] = [
+        (RESEARCH, editions.SAFE, shard.safe),
+        (RESEARCH, editions.EXTRA, shard.extra),
+        (RESEARCH_SAFE, editions.SAFE, shard.safe),
+    ]
+    published = []
+    for edition, part, staged in wanted:
+        name = published_name(edition, shard.subset, shard.stem, part)
+        path = building / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(root.staged(shard.subset, shard.stem, part))
+        published.append(
+            PublishedFile(
+                path=name,
+                edition=edition,
+                subset=shard.subset,
+                shard=shard.stem,
+                sha256=staged.sha256,
+                bytes=staged.bytes,
+                rows=staged.rows,
+            )
+        )
+    return published
+
+
+def _manifest(
+    inputs: Inputs, published: list[PublishedFile], counts: dict[str, Counts], gate: GateRecord, version: str
+) -> Manifest:
+    settings = inputs.settings
+    return Manifest(
+        dataset=settings.dataset.name,
+        title=settings.dataset.title or settings.dataset.name,
+        licence=settings.dataset.licence,
+        release=version,
+        code_version=code_version(),
+        canonicaliser_version=links.VERSION,
+        inputs_sha256=inputs.digest(),
+        shards=[
+            SourceShard(
+                subset=shard.subset,
+                name=shard.source.name,
+                sha256=shard.source_sha256,
+                scores_sha256=shard.scores_sha256,
+                bytes=shard.source_bytes,
+                rows=shard.rows,
+            )
+            for shard in inputs.shards
+        ],
+        feeds=[
+            FeedInput(
+                name=feed.name,
+                partner=settings.feeds[feed.name].partner,
+                version=settings.feeds[feed.name].version,
+                entries=feed.counts.usable,
+                malformed=feed.counts.malformed,
+                unmatchable=feed.counts.unmatchable,
+                withdrawn=feed.counts.withdrawn,
+                files_sha256=key_of(sorted(feed.files.values())),
+            )
+            for feed in inputs.blocklist.feeds
+        ],
+        nsfw=Rule(
+            research_above=settings.nsfw.research_above,
+            research_safe_above=settings.nsfw.research_safe_above,
+            missing_score=settings.nsfw.missing_score,
+            keywords=inputs.keywords.count,
+            keywords_sha256=inputs.keywords.digest,
+        ),
+        waivers=[manifest.WaiverRecord(**waiver.model_dump()) for waiver in settings.waivers],
+        subsets={name: SubsetCounts(**asdict(subset)) for name, subset in counts.items()},
+        total=SubsetCounts(**asdict(sum(counts.values(), Counts()))),
+        files=published,
+        proof=Proof(evidence_sha256=gate.evidence_sha256, expectations=gate.expectations),
+    )
+
+
+def _checksums(building: Path, published: list[PublishedFile]) -> str:
+    """`SHA256SUMS` as `sha256sum -c` reads it: every file of the release but itself."""
+    known = {file.path: file.sha256 for file in published}
+    lines = []
+    for path in sorted(path for path in building.rglob("*") if path.is_file()):
+        name = path.relative_to(building).as_posix()
+        lines.append(f"{known.get(name) or hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n")
+    return "".join(lines)
+
+
+def _make_durable(building: Path) -> None:
+    """Reach the disk before the rename does: every file and folder."""
+    for folder, _, names in os.walk(building):
+        for name in names:
+            with (Path(folder) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(folder))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,147 @@
+"""`manifest.json`: what a release is, in numbers and digests. Its JSON Schema is published beside it.
+
+Public: nothing here tells which rows were listed, or how many in one shard.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+MANIFEST = "manifest.json"
+MANIFEST_SCHEMA = "manifest.schema.json"
+CHECKSUMS = "SHA256SUMS"
+
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class ManifestError(Exception):
+    """A release's manifest is missing or is none; the message says which file."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceShard(_Model):
+    """One input file."""
+
+    subset: str
+    name: str = Field(description="file name")
+    sha256: str = Field(pattern=_SHA256)
+    scores_sha256: str | None = Field(pattern=_SHA256, description="of the sidecar that its scores come from")
+    bytes: int = Field(ge=0)
+    rows: int = Field(ge=0)
+
+
+class FeedInput(_Model):
+    """One partner's list, in counts; no entry of it."""
+
+    name: str
+    partner: str
+    version: str
+    entries: int = Field(ge=0, description="usable entries")
+    malformed: int = Field(ge=0)
+    unmatchable: int = Field(ge=0, description="entries of kinds that metadata cannot answer, PhotoDNA say")
+    withdrawn: int = Field(ge=0, description="entries that the partner takes back; they stay in force")
+    files_sha256: str = Field(pattern=_SHA256, description="digest over the digests of the list's files")
+
+
+class Rule(_Model):
+    """The NSFW rules that were applied."""
+
+    research_above: float
+    research_safe_above: float
+    missing_score: str
+    keywords: int = Field(ge=1, description="how many keywords")
+    keywords_sha256: str = Field(pattern=_SHA256)
+
+
+class WaiverRecord(_Model):
+    """An exception that an operator answers for."""
+
+    kind: str
+    feed: str
+    subset: str | None
+    entry: int | None
+    reason: str
+    by: str
+
+
+class SubsetCounts(_Model):
+    """Rows of one subset. Feeds overlap: `listed_by_feed` may add up to more than `listed`, their union."""
+
+    rows: int = Field(ge=0)
+    kept: dict[str, int] = Field(description="edition -> rows")
+    removed: dict[str, int] = Field(description="reason -> rows, each row by its first reason")
+    listed: int = Field(ge=0)
+    listed_by_feed: dict[str, int]
+    not_screened_by_image: int = Field(ge=0, description="rows whose image no list could be compared with")
+
+
+class PublishedFile(_Model):
+    """One Parquet file of an edition."""
+
+    path: str = Field(description="relative to the release")
+    edition: str
+    subset: str
+    shard: str = Field(description="stem of the source shard")
+    sha256: str = Field(pattern=_SHA256)
+    bytes: int = Field(ge=0)
+    rows: int = Field(ge=0)
+
+
+class Proof(_Model):
+    """What was checked before the release appeared."""
+
+    evidence_sha256: str = Field(pattern=_SHA256, description="digest of the private evidence that the gate judged")
+    expectations: int = Field(ge=1, description="expectations that were evaluated, all met")
+
+
+class Manifest(_Model):
+    """A whole manifest."""
+
+    format: Literal["relaion-manifest/1"] = "relaion-manifest/1"
+    dataset: str
+    title: str
+    licence: str
+    release: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}\.\d{3}$")
+    code_version: str
+    canonicaliser_version: str
+    inputs_sha256: str = Field(pattern=_SHA256, description="digest of all inputs, settings and code")
+    shards: list[SourceShard]
+    feeds: list[FeedInput]
+    nsfw: Rule
+    waivers: list[WaiverRecord]
+    subsets: dict[str, SubsetCounts]
+    total: SubsetCounts
+    files: list[PublishedFile]
+    proof: Proof
+
+
+def schema_text() -> str:
+    """The JSON Schema of manifests, as published."""
+    schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema()}
+    return json.dumps(schema, indent=1, sort_keys=True) + "\n"
+
+
+def text(manifest: Manifest) -> str:
+    """A manifest as published: the same content gives the same bytes."""
+    return json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read(release: Path) -> Manifest:
+    """The manifest of the release in the folder `release`.
+
+    Raises:
+        ManifestError: there is none, or it does not say what a manifest must.
+    """
+    path = release / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); is {release} a release?") from None
+    except ValidationError as error:
+        places = ", ".join(".".join(str(part) for part in e["loc"]) or "the file" for e in error.errors()[:5])
+        raise ManifestError(f"{path}: not a manifest of format relaion-manifest/1; wrong at {places}") from None

@@ -1,0 +1,156 @@
+"""What screening says of a row, why, and how it is kept: a private Parquet file for each shard.
+
+A verdict never holds a link or a text: a row number, reasons, feeds and the spellings that matched.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relaion_pipeline.feeds.entries import Kind
+from relaion_pipeline.layout import RESEARCH, RESEARCH_SAFE, make_private, written_whole
+
+
+class Reason(StrEnum):
+    """Why a row goes. The order is that in which a row with several reasons is counted: once, by its first."""
+
+    LISTED_IMAGE = "listed_image"
+    LISTED_LINK = "listed_link"
+    LISTED_DOMAIN = "listed_domain"
+    LISTED_PREFIX = "listed_prefix"
+    NO_LINK = "no_link"  # a row that cannot be compared with link lists
+    UNREADABLE_HASH = "unreadable_hash"  # an image hash is given but is none
+    UNSAFE_KEYWORD = "unsafe_keyword"  # score above the research threshold and a keyword in the text
+    UNSAFE = "unsafe"  # score above the research-safe threshold
+    NO_SCORE = "no_score"  # nothing says that it is safe
+
+
+LISTED = (Reason.LISTED_IMAGE, Reason.LISTED_LINK, Reason.LISTED_DOMAIN, Reason.LISTED_PREFIX)
+ONLY_FROM_SAFE = (Reason.UNSAFE, Reason.NO_SCORE)
+"""Reasons that remove a row from research-safe and leave it in research; every other removes it from both."""
+
+BIT = {reason: 1 << place for place, reason in enumerate(Reason)}
+RESEARCH_BITS = sum(BIT[reason] for reason in Reason if reason not in ONLY_FROM_SAFE)
+
+REASON_OF_KIND = {
+    Kind.IMAGE_MD5: Reason.LISTED_IMAGE,
+    Kind.IMAGE_SHA1: Reason.LISTED_IMAGE,
+    Kind.IMAGE_SHA256: Reason.LISTED_IMAGE,
+    Kind.LINK_MD5: Reason.LISTED_LINK,
+    Kind.LINK_SHA1: Reason.LISTED_LINK,
+    Kind.LINK_SHA256: Reason.LISTED_LINK,
+    Kind.LINK: Reason.LISTED_LINK,
+    Kind.DOMAIN: Reason.LISTED_DOMAIN,
+    Kind.PREFIX: Reason.LISTED_PREFIX,
+}
+
+VERDICTS = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),  # 0-based position in the shard, ascending
+        pa.field("reasons", pa.uint16(), nullable=False),  # bits of `BIT`
+        pa.field("feeds", pa.list_(pa.string()), nullable=False),  # names of the feeds that list it, sorted
+        pa.field("forms", pa.list_(pa.string()), nullable=False),  # spellings in which its link matched, sorted
+    ]
+)
+
+_METADATA_KEY = b"relaion.verdicts"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What screening counted in one or more shards. Public by subset, private by shard."""
+
+    rows: int = 0
+    kept: dict[str, int] = field(default_factory=dict)  # edition -> rows
+    removed: dict[str, int] = field(default_factory=dict)  # reason -> rows, each row by its first reason
+    listed: int = 0  # rows that any feed lists: the union
+    listed_by_feed: dict[str, int] = field(default_factory=dict)  # feed -> rows; feeds overlap
+    not_screened_by_image: int = 0  # rows that an image list could not be compared with
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            rows=self.rows + other.rows,
+            kept=_sum(self.kept, other.kept),
+            removed=_sum(self.removed, other.removed),
+            listed=self.listed + other.listed,
+            listed_by_feed=_sum(self.listed_by_feed, other.listed_by_feed),
+            not_screened_by_image=self.not_screened_by_image + other.not_screened_by_image,
+        )
+
+    @classmethod
+    def from_json(cls, content: dict[str, object]) -> "Counts":
+        """The counterpart of `dataclasses.asdict`."""
+        return cls(**content)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a verdict file says of itself: which inputs it answers for, and its counts."""
+
+    key: str  # digest of everything that the verdicts depend on; a marker of completion
+    source_sha256: str
+    effect_sha256: str  # of which rows go from which edition; what the editions depend on
+    counts: Counts
+
+
+def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list[str]) -> Counts:
+    """Count `verdicts` of a shard of `rows` rows; every feed and reason is named, also with none."""
+    bits = verdicts.column("reasons").to_numpy()
+    removed = {}
+    uncounted = np.ones(len(bits), dtype=bool)
+    for reason in Reason:
+        first = uncounted & ((bits & BIT[reason]) != 0)
+        removed[str(reason)] = int(first.sum())
+        uncounted &= ~first
+    listed_bits = sum(BIT[reason] for reason in LISTED)
+    listed_by_feed = dict.fromkeys(feeds, 0)
+    named, counts = np.unique(
+        verdicts.column("feeds").combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(str),
+        return_counts=True,
+    )
+    listed_by_feed.update({str(feed): int(number) for feed, number in zip(named, counts, strict=True)})
+    return Counts(
+        rows=rows,
+        kept={
+            RESEARCH: rows - int(((bits & RESEARCH_BITS) != 0).sum()),
+            RESEARCH_SAFE: rows - len(bits),
+        },
+        removed=removed,
+        listed=int(((bits & listed_bits) != 0).sum()),
+        listed_by_feed=listed_by_feed,
+        not_screened_by_image=not_screened_by_image,
+    )
+
+
+def write(path: Path, verdicts: pa.Table, header: Header) -> None:
+    """Write a shard's verdicts whole, mode 0600."""
+    make_private(path.parent)
+    metadata = {_METADATA_KEY: json.dumps(asdict(header), sort_keys=True).encode()}
+    with written_whole(path) as temporary:
+        pq.write_table(verdicts.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+def read_header(path: Path) -> Header | None:
+    """The header of a verdict file, or None where there is no readable one: then the shard is to be screened."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        content = json.loads(metadata[_METADATA_KEY])
+        return Header(**{**content, "counts": Counts.from_json(content["counts"])})
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        return None
+
+
+def read_rows(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
+    """Row numbers, ascending, and reason bits of a shard's verdicts; shape (verdicts,) each."""
+    table = pq.read_table(path, columns=["row", "reasons"])
+    return table.column("row").to_numpy(), table.column("reasons").to_numpy()
+
+
+def _sum(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
+    return {key: left.get(key, 0) + right.get(key, 0) for key in [*left, *(k for k in right if k not in left)]}
