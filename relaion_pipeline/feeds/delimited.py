@@ -17,7 +17,6 @@ from relaion_pipeline.feeds.digests import Bytes, Mask, Positions
 from relaion_pipeline.feeds.lines import BLOCK_BYTES, MAX_LINE, NEWLINE, trimmed
 from relaion_pipeline.feeds.reader import HASHED, PLAIN, Reader, field_batches
 from relaion_pipeline.feeds.streams import Source
-from relaion_pipeline.settings import Feed
 
 _QUOTE = ord('"')
 _CR = ord("\r")
@@ -48,7 +47,7 @@ class Csv(Reader):
     separator: ClassVar[str] = ","
     multiline: ClassVar[bool] = True  # whether quotes may enclose separators and line breaks
 
-    def read(self, source: Source, feed: Feed) -> Iterator[pa.RecordBatch]:
+    def read(self, source: Source) -> Iterator[pa.RecordBatch]:
         layout: _Layout | None = None
         for records in self._records(source):
             first = 0
@@ -56,11 +55,11 @@ class Csv(Reader):
                 first = _leading_comments(records)
                 if first == len(records.starts):
                     continue
-                layout = self._layout(source, feed, records, first)
+                layout = self._layout(source, records, first)
                 first += layout.has_header
             starts, ends = _fields(records, first, layout)
             starts, ends, data = _unquoted(records.data, starts, ends)
-            yield from field_batches(data, starts, ends, records.numbers[first:], feed, max_length=MAX_LINE)
+            yield from field_batches(data, starts, ends, records.numbers[first:], self.feed, max_length=MAX_LINE)
 
     def _records(self, source: Source) -> Iterator[_Records]:
         before, carry = 0, b""
@@ -116,27 +115,28 @@ class Csv(Reader):
             )
         return np.asarray(inside, dtype=np.bool_)
 
-    def _layout(self, source: Source, feed: Feed, records: _Records, first: int) -> _Layout:
+    def _layout(self, source: Source, records: _Records, first: int) -> _Layout:
+        wanted = self.feed.column
         line = records.data[records.starts[first] : records.ends[first]].tobytes().decode(errors="replace")
         header = [name.strip() for name in next(csv.reader([line], delimiter=self.separator))]
         number = int(records.numbers[first])
-        if feed.column is None or feed.column.isdecimal():
-            column = int(feed.column or "1") - 1
+        if wanted is None or wanted.isdecimal():
+            column = int(wanted or "1") - 1
             if not 0 <= column < len(header):
                 raise source.error(
-                    f"column {feed.column} is asked for, but there are {len(header)}",
+                    f"column {wanted} is asked for, but there are {len(header)}",
                     number=number,
                     remedy="set the feed's `column` to a header's name or a number from 1",
                 )
             return _Layout(column, len(header), has_header=False)
-        if header.count(feed.column) != 1:
+        if header.count(wanted) != 1:
             # The header is not shown: in a file without one, it is an entry.
             raise source.error(
-                f"{header.count(feed.column)} of {len(header)} columns are called '{feed.column}'",
+                f"{header.count(wanted)} of {len(header)} columns are called '{wanted}'",
                 number=number,
                 remedy="set the feed's `column` to a header's name, or to a column's number if there is no header",
             )
-        return _Layout(header.index(feed.column), len(header), has_header=True)
+        return _Layout(header.index(wanted), len(header), has_header=True)
 
 
 class Tsv(Csv):

@@ -62,11 +62,11 @@ def load(feed_name: str, feed: Feed, data_root: Path) -> Iterator[FeedBatch]:
     paths = files(feed, data_root)
     if reader.surveys:
         for source in _sources(feed_name, paths, data_root):
-            _shielded(source, partial(reader.survey, source, feed))
+            _shielded(source, partial(reader.survey, source))
     before = 0
     for source in _sources(feed_name, paths, data_root):
         last = 0
-        entries = reader.read(source, feed)
+        entries = reader.read(source)
         while (batch := _shielded(source, partial(next, entries, None))) is not None:
             if batch.num_rows:
                 last = batch.column("entry")[-1].as_py()

@@ -31,11 +31,14 @@ class Reader(ABC):
     folder_files: ClassVar[frozenset[str]] = frozenset()
     """Names of the files that a folder of this format consists of; empty: the format has no folders."""
 
-    def survey(self, source: Source, feed: Feed) -> None:  # noqa: B027  (most formats have nothing to look ahead for)
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+
+    def survey(self, source: Source) -> None:  # noqa: B027  (most formats have nothing to look ahead for)
         """Look at a file before any is read."""
 
     @abstractmethod
-    def read(self, source: Source, feed: Feed) -> Iterator[pa.RecordBatch]:
+    def read(self, source: Source) -> Iterator[pa.RecordBatch]:
         """The entries of one stream, numbered by line or record from 1, in batches of at most `batches.BATCH_ROWS`."""
 
 

@@ -11,7 +11,6 @@ from relaion_pipeline.feeds.entries import DIGEST_BYTES, Kind
 from relaion_pipeline.feeds.lines import MAX_LINE, Lines, read_lines
 from relaion_pipeline.feeds.reader import HASHED, PLAIN, Reader, field_batches, kind_of
 from relaion_pipeline.feeds.streams import Source
-from relaion_pipeline.settings import Feed
 
 _TRAILING_COMMENT = re.compile(rb"\s+#")
 _HASH_SIGN = ord("#")
@@ -22,11 +21,11 @@ class Text(Reader):
 
     kinds = HASHED | PLAIN
 
-    def read(self, source: Source, feed: Feed) -> Iterator[pa.RecordBatch]:
-        kind = kind_of(feed)
+    def read(self, source: Source) -> Iterator[pa.RecordBatch]:
+        kind = kind_of(self.feed)
         for lines in read_lines(source):
             ends = _without_trailing_comments(lines, kind)
-            yield from field_batches(lines.data, lines.starts, ends, lines.numbers, feed, max_length=MAX_LINE)
+            yield from field_batches(lines.data, lines.starts, ends, lines.numbers, self.feed, max_length=MAX_LINE)
 
 
 def _without_trailing_comments(lines: Lines, kind: Kind) -> Positions:
