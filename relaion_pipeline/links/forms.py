@@ -57,17 +57,26 @@ _WWW: Final = ("no_www", "www")
 _SLASH: Final = ("no_slash", "slash")
 
 
-def combination(base: str, scheme: str, www: str, slash: str) -> str:
-    """The name of a combined form."""
-    return f"{base}+{scheme}+{www}+{slash}"
+# Bases whose escapes hide no `?` and no slash, so that the end of the path is plain to see. They come first where
+# forms are combined: a base with the same text needs no second look.
+_SURE: Final = ("canonical", "entity_encoded", "percent_lower", "unicode_host", "unicode")
+_COMBINING: Final = (*_SURE, *[base for base in BASES if base not in _SURE])
 
+_GRIDS: Final = {
+    base: {
+        (www, slash): tuple((f"{base}+{scheme}+{www}+{slash}", prefix) for scheme, prefix in _SCHEMES)
+        for www in _WWW
+        for slash in _SLASH
+    }
+    for base in (*_COMBINING, THREATEXCHANGE)
+}
 
 COMBINATIONS: Final[dict[str, tuple[str, str, str, str]]] = {
-    combination(base, scheme, www, slash): (base, scheme, www, slash)
-    for base in BASES
-    for scheme, _ in _SCHEMES
+    f"{base}+{scheme}+{www}+{slash}": (base, scheme, www, slash)
+    for base in _COMBINING
     for www in _WWW
     for slash in _SLASH
+    for scheme, _ in _SCHEMES
 }
 """Name to (base, scheme, www, slash) of every combined form."""
 
@@ -79,17 +88,19 @@ THREATEXCHANGE_FORMS: Final[tuple[str, ...]] = (
 FORMS: Final[tuple[str, ...]] = (*BASES, *SINGLE, *THREATEXCHANGE_FORMS, *COMBINATIONS)
 """The names of all forms, in the order in which `forms` gives them."""
 
+
 LOSSY: Final = frozenset({"percent_decoded", "decoded", *THREATEXCHANGE_FORMS})
 """Bases and forms that several links may share (`%23` and `#`, `A` and `a`); all others lead back to one link."""
 
-IMAGE_EXTENSION: Final = r"(?i:\.(?:jpe?g|jfif|png|gif|webp|avif|svg|bmp|tiff?|ico|hei[cf]|mp4|webm))"
+FILE_EXTENSIONS: Final = (
+    *("jpg", "jpeg", "jfif", "png", "gif", "webp", "avif", "svg", "bmp", "tif", "tiff", "ico", "heic", "heif"),
+    *("mp4", "webm"),
+)
 """A path that ends so names a file: no slash is *added* to it (one that is there is still taken off).
 
 Nobody lists `photo.jpg/`, and these are most of a dataset's links: each would cost six more hashes."""
 
-_ENDS_IN_FILE: Final = re.compile(IMAGE_EXTENSION + r"\Z")
-# Bases whose escapes hide no `?` and no slash, so that the end of the path is plain to see.
-_SURE: Final = frozenset({"canonical", "entity_encoded", "percent_lower", "unicode_host", "unicode", THREATEXCHANGE})
+_ENDS_IN_FILE: Final = re.compile(rf"(?i)\.(?:{'|'.join(FILE_EXTENSIONS)})\Z")
 _HTTP: Final = re.compile(r"(?i)https?://(?![/\\])")
 _NO_SCHEME: Final = re.compile(r"(?i)(?://)?(?![/\\?#]|[a-z][a-z0-9+.-]*:(?![0-9]))")
 _WWW_LABELS: Final = re.compile(r"(?i)(?:www\.)+(?=[^/\\?#:@.])")
@@ -108,28 +119,31 @@ def forms(link: str, names: Collection[str] | None = None) -> dict[str, str]:
     if names is not None and (unknown := set(names).difference(FORMS)):
         message = f"no such form: {', '.join(sorted(unknown))}"
         raise ValueError(message)
-    chosen: dict[str, str] = {}
-    seen: set[str] = set()
-    spelled = _all_forms(link)
-    for name in FORMS:
-        if (names is None or name in names) and name in spelled and spelled[name] not in seen:
-            chosen[name] = spelled[name]
-            seen.add(spelled[name])
-    return chosen
-
-
-def _all_forms(link: str) -> dict[str, str]:
     found = canonicalise(link)
     bases = dict(_bases(link, found))
-    spelled = dict(bases)
+    spelled = [*bases.items()]
     if found is not None and found.scheme in WEB_SCHEMES:
-        spelled.update(_single(found))
+        spelled += _single(found)
+    spelled += _threatexchange(bases["exact"], found)
+    if found is None or found.scheme in WEB_SCHEMES:
+        spelled += _combinations(bases, found, every=names is not None)
+    # The first name of each string stands.
+    named: dict[str, str] = {}
+    for name, text in spelled:
+        if names is None or name in names:
+            named.setdefault(text, name)
+    return {name: text for text, name in named.items()}
+
+
+def _combinations(bases: dict[str, str], found: Canonical | None, *, every: bool) -> Iterator[tuple[str, str]]:
+    """The combined forms of each base; unless `every` name is asked for, of each distinct one."""
     addressed = found is not None and is_ip(found.host)
-    spelled.update(_threatexchange(bases, addressed=addressed))
-    for base, text in bases.items():
-        if found is None or found.scheme in WEB_SCHEMES:
-            spelled.update(_combined(base, text, addressed=addressed))
-    return spelled
+    done: set[str] = set()
+    for base in _COMBINING:
+        text = bases.get(base)
+        if text is not None and (every or text not in done):
+            done.add(text)
+            yield from _combined(base, text, addressed=addressed)
 
 
 def _bases(link: str, found: Canonical | None) -> Iterator[tuple[str, str]]:
@@ -181,16 +195,16 @@ def _single(found: Canonical) -> Iterator[tuple[str, str]]:
     yield "no_slash", f"{scheme}://{host}{found.path.removesuffix('/')}{query}"
 
 
-def _threatexchange(bases: dict[str, str], *, addressed: bool) -> Iterator[tuple[str, str]]:
-    text = bases["exact"].lower()
+def _threatexchange(link: str, found: Canonical | None) -> Iterator[tuple[str, str]]:
+    text = link.lower()
     try:
         # The very calls of its reference implementation, which also drop an empty `?` and `#`.
         parsed = urlparse(text)
         yield THREATEXCHANGE, parsed.geturl().replace(f"{parsed.scheme}://", "", 1)
     except ValueError:
         yield THREATEXCHANGE, text
-    if "canonical" in bases:
-        for name, spelled in _combined(THREATEXCHANGE, bases["canonical"].lower(), addressed=addressed):
+    if found is not None:
+        for name, spelled in _combined(THREATEXCHANGE, found.canonical.lower(), addressed=is_ip(found.host)):
             if "+no_scheme+" in name:
                 yield name.replace("+no_scheme", ""), spelled
 
@@ -211,17 +225,17 @@ def _combined(base: str, text: str, *, addressed: bool) -> Iterator[tuple[str, s
     if parts is None:
         return
     host, path, rest = parts.groups()
-    slashes = {"no_slash": path.rstrip("/")}
-    if base not in _SURE and _UNSURE_PATH.search(path):
+    ends = {"no_slash": path.rstrip("/")}
+    if base not in (*_SURE, THREATEXCHANGE) and _UNSURE_PATH.search(path):
         # A path that hides a `?` or a slash behind an escape: leave its end as it is.
-        slashes = {"slash" if path.endswith("/") else "no_slash": path}
+        ends = {"slash" if path.endswith("/") else "no_slash": path}
     elif not _ENDS_IN_FILE.search(path):
-        slashes["slash"] = path.rstrip("/") + "/"
-    for www in _WWW[:1] if addressed else _WWW:
-        name = f"www.{host}" if www == "www" else host
-        for slash, ending in slashes.items():
-            for scheme, prefix in _SCHEMES:
-                yield combination(base, scheme, www, slash), f"{prefix}{name}{ending}{rest}"
+        ends["slash"] = path.rstrip("/") + "/"
+    for (www, slash), names in _GRIDS[base].items():
+        if slash in ends and not (addressed and www == "www"):
+            spelled = f"{'www.' if www == 'www' else ''}{host}{ends[slash]}{rest}"
+            for name, prefix in names:
+                yield name, prefix + spelled
 
 
 def describe(link: str) -> dict[str, object]:

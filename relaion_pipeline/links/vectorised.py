@@ -1,7 +1,8 @@
 """The same answers inside DuckDB for plain links, and in batches for the rest.
 
-The caller splits rows by `is_plain(column)`. For plain links the SQL expressions here return what the Python functions
-return; the other rows go through `expand`, `match_keys` and `hosts` once per distinct link.
+The caller splits rows by `is_plain(column)`. For plain links the SQL expressions here (`plain_parts`, then
+`form_columns` over it) return what the Python functions return; the other rows go through `expand`, `match_keys` and
+`hosts`, once per distinct link.
 """
 
 from collections.abc import Callable, Collection
@@ -16,8 +17,8 @@ from relaion_pipeline.links.expressions import expressions
 from relaion_pipeline.links.forms import (
     BASES,
     COMBINATIONS,
+    FILE_EXTENSIONS,
     FORMS,
-    IMAGE_EXTENSION,
     THREATEXCHANGE_FORMS,
     forms,
 )
@@ -35,6 +36,7 @@ EXPANDED: Final = pa.schema(
 )
 
 _PREFIX: Final = {"no_scheme": "", "http": "http://", "https": "https://"}
+_WWW: Final = {"no_www": "", "www": "www."}
 
 
 def is_plain(column: str) -> str:
@@ -44,6 +46,20 @@ def is_plain(column: str) -> str:
         f"coalesce(strlen({column}) <= {MAX_PLAIN_LENGTH}"
         f" AND regexp_full_match({column}, '{PLAIN_PATTERN}') AND {excluded}, false)"
     )
+
+
+def match_key_sql(column: str) -> str:
+    """`match_key` of a plain link. Where forms are wanted too, `link_key` of `plain_parts` has it already."""
+    bare = f"({_bare(column)})"
+    return (
+        f"CASE WHEN contains({bare}, '?') THEN regexp_replace({bare}, '^([^?]*)/\\?', '\\1?')"
+        f" WHEN ends_with({bare}, '/') THEN left({bare}, -1) ELSE {bare} END"
+    )
+
+
+def host_sql(column: str) -> str:
+    """`host_of` a plain link."""
+    return f"split_part({column}, '/', 3)"
 
 
 def _bare(column: str) -> str:
@@ -56,132 +72,114 @@ def _bare(column: str) -> str:
     )
 
 
-def _without_slash(text: str) -> str:
-    """Without a slash at the end of the path; a plain link's first `?` ends its path."""
-    return (
-        f"CASE WHEN contains({text}, '?') THEN regexp_replace({text}, '^([^?]*)/\\?', '\\1?')"
-        f" WHEN ends_with({text}, '/') THEN left({text}, -1) ELSE {text} END"
-    )
+def plain_parts(source: str, column: str, carry: Collection[str] = ()) -> str:
+    """A SELECT over plain links that gives the few texts which their forms are made of, and the columns in `carry`.
 
-
-def _with_slash(text: str) -> str:
-    """`text`, whose path has no slash at its end, with one."""
-    return f"CASE WHEN contains({text}, '?') THEN regexp_replace({text}, '\\?', '/?') ELSE {text} || '/' END"
-
-
-def _names_file(column: str) -> str:
-    """Whether no slash is added to the path."""
-    return f"regexp_matches({column}, '^[^?]*{IMAGE_EXTENSION}(?:\\?|$)')"
-
-
-def match_key_sql(column: str) -> str:
-    """`match_key` of a plain link."""
-    return _without_slash(f"({_bare(column)})")
-
-
-def host_sql(column: str) -> str:
-    """`host_of` a plain link."""
-    return f"split_part({column}, '/', 3)"
-
-
-def _grid(endings: Collection[str], schemes: Collection[str] = tuple(_PREFIX)) -> list[str]:
-    """Every scheme, with and without `www.`, before each of `endings`."""
-    return [
-        f"'{_PREFIX[scheme]}{www}' || {ending}" for scheme in schemes for www in ("", "www.") for ending in endings
-    ]
-
-
-def forms_sql(column: str, names: Collection[str] | None = None) -> str:
-    """The strings of `forms` of a plain link as VARCHAR[]: the same set; with `names`, one may stand twice.
-
-    Built on two slices and concatenations only, one branch per kind of link, so that a row costs no list function.
+    `link_text` the link; `link_key` its match key; `link_slash` that with a slash, NULL for a file;
+    `link_lower`, `link_lower_slash` the same lower-cased, NULL where that changes nothing; `link_encoded`,
+    `link_encoded_slash` with `&amp;`, NULL without `&`. In layers, so that DuckDB works each out once a row: as one
+    nested expression the forms take many times as long.
     """
-    if names is not None:
-        return f"list_filter([{', '.join(form_columns(column, names).values())}], lambda x: x IS NOT NULL)"
-    key = f"({match_key_sql(column)})"
-    encoded = f"replace({key}, '&', '&amp;')"
-    lower = f"lower({key})"
+    carried = "".join(f"{name}, " for name in carry)
+    extensions = ", ".join(f"'{extension}'" for extension in FILE_EXTENSIONS)
+    return f"""
+        SELECT {carried}link_text, link_key, link_slash,
+            CASE WHEN link_folded <> link_key THEN link_folded END AS link_lower,
+            CASE WHEN link_folded <> link_key THEN lower(link_slash) END AS link_lower_slash,
+            CASE WHEN link_amp THEN replace(link_key, '&', '&amp;') END AS link_encoded,
+            CASE WHEN link_amp THEN replace(link_slash, '&', '&amp;') END AS link_encoded_slash
+        FROM (
+            SELECT {carried}link_text, link_path || link_query AS link_key,
+                CASE WHEN NOT link_file THEN link_path || '/' || link_query END AS link_slash,
+                lower(link_path || link_query) AS link_folded, contains(link_query, '&') AS link_amp
+            FROM (
+                SELECT {carried}link_text, link_query,
+                    CASE WHEN ends_with(link_path, '/') THEN left(link_path, -1) ELSE link_path END AS link_path,
+                    lower(split_part(right(link_path, 5), '.', -1)) IN ({extensions}) AS link_file
+                FROM (
+                    SELECT {carried}link_text,
+                        CASE WHEN link_mark = 0 THEN link_bare ELSE left(link_bare, link_mark - 1) END AS link_path,
+                        CASE WHEN link_mark = 0 THEN '' ELSE substr(link_bare, link_mark) END AS link_query
+                    FROM (
+                        SELECT *, strpos(link_bare, '?') AS link_mark
+                        FROM (SELECT {carried}{column} AS link_text, {_bare(column)} AS link_bare FROM {source})
+                    )
+                )
+            )
+        )"""
 
-    def listed(texts: list[str]) -> str:
-        return f"[{', '.join(texts)}]"
 
-    def branch(bare: str, *, slash: bool, folded: str | None) -> str:
-        texts = _grid([bare, _with_slash(bare)] if slash else [bare])
-        if folded is not None:
-            texts += _grid([folded, _with_slash(folded)] if slash else [folded], ("no_scheme",))
-        return listed(texts)
+def form_columns(names: Collection[str] | None = None) -> dict[str, str]:
+    """Name to scalar expression over the columns of `plain_parts`; NULL where a link has no such form.
 
-    def by_case(*, slash: bool) -> str:
-        return (
-            f"CASE WHEN {lower} = {key} THEN {branch(key, slash=slash, folded=None)}"
-            f" ELSE {branch(key, slash=slash, folded=lower)} END"
-        )
-
-    def by_ampersand(*, slash: bool) -> str:
-        plain = by_case(slash=slash)
-        more = branch(encoded, slash=slash, folded=None)
-        return f"CASE WHEN contains({column}, '&') THEN list_concat({plain}, {more}) ELSE {plain} END"
-
-    return f"CASE WHEN {_names_file(column)} THEN {by_ampersand(slash=False)} ELSE {by_ampersand(slash=True)} END"
-
-
-def form_columns(column: str, names: Collection[str] | None = None) -> dict[str, str]:
-    """Name to scalar expression for each form of a plain link; NULL where the link has no such form.
-
-    Forms that are the same text for every plain link stand once, under the first of their names.
+    What is the same text for every plain link stands once, under the first of its names. With `names` None, two
+    expressions are never the same text of one link either (save that the exact link is one of the combinations, and
+    so stands only there); a choice of names may give one text twice.
     """
-    wanted = FORMS if names is None else names
+    wanted = _NECESSARY if names is None else names
     if unknown := set(wanted).difference(FORMS):
         message = f"no such form: {', '.join(sorted(unknown))}"
         raise ValueError(message)
     first: dict[str, str] = {}
     for name in FORMS:
         if name in wanted:
-            first.setdefault(_form_sql(column, name), name)
+            first.setdefault(_form_sql(name, alone=names is not None), name)
     return {name: expression for expression, name in first.items()}
 
 
-def _form_sql(column: str, name: str) -> str:
+def digests_sql(function: str = "md5_number", names: Collection[str] | None = None) -> str:
+    """The digests of the forms as one list over `plain_parts`, to be unnested; NULL where there is no such form."""
+    return f"[{', '.join(f'{function}({expression})' for expression in form_columns(names).values())}]"
+
+
+_NECESSARY: Final = tuple(
+    name
+    for name in FORMS
+    if COMBINATIONS.get(name, ("",))[0] in ("canonical", "entity_encoded") or name in THREATEXCHANGE_FORMS[1:]
+)
+"""For a plain link these are all the texts there are."""
+
+
+def _form_sql(name: str, *, alone: bool) -> str:
+    """`alone`: ThreatExchange's forms also where they are the same text as one of the combinations."""
     if name in BASES:
-        return _encoded(column, column) if name == "entity_encoded" else column
+        encoded = "CASE WHEN contains(link_text, '&') THEN replace(link_text, '&', '&amp;') END"
+        return encoded if name == "entity_encoded" else "link_text"
     if name in COMBINATIONS:
         base, scheme, www, slash = COMBINATIONS[name]
-        text = _combined(column, scheme, www, slash)
-        return _encoded(column, text) if base == "entity_encoded" else text
+        part = "link_encoded" if base == "entity_encoded" else "link_key"
+        return _joined(_PREFIX[scheme] + _WWW[www], _slashed(part, slash))
     if name in THREATEXCHANGE_FORMS:
         _, *ends = name.split("+")
-        return f"lower({_combined(column, 'no_scheme', *ends) if ends else _after_scheme(column)})"
-    return _single(column, name)
+        if not ends:
+            return f"lower({_after_scheme()})"
+        text = f"lower({_slashed('link_key', ends[1])})" if alone else _slashed("link_lower", ends[1])
+        return _joined(_WWW[ends[0]], text)
+    return _single(name)
 
 
-def _encoded(column: str, text: str) -> str:
-    return f"CASE WHEN contains({column}, '&') THEN replace({text}, '&', '&amp;') END"
+def _slashed(part: str, slash: str) -> str:
+    if slash == "no_slash":
+        return part
+    return "link_slash" if part == "link_key" else f"{part}_slash"
 
 
-def _after_scheme(column: str) -> str:
-    return f"substr({column}, CASE WHEN starts_with({column}, 'https:') THEN 9 ELSE 8 END)"
+def _joined(prefix: str, text: str) -> str:
+    return f"'{prefix}' || {text}" if prefix else text
 
 
-def _combined(column: str, scheme: str, www: str, slash: str) -> str:
-    key = f"({match_key_sql(column)})"
-    prefix = _PREFIX[scheme] + ("www." if www == "www" else "")
-    text = f"'{prefix}' || {key}" if prefix else key
-    return _unless_file(column, _with_slash(f"({text})")) if slash == "slash" else text
+def _after_scheme() -> str:
+    return "substr(link_text, CASE WHEN starts_with(link_text, 'https:') THEN 9 ELSE 8 END)"
 
 
-def _unless_file(column: str, text: str) -> str:
-    return f"CASE WHEN NOT {_names_file(column)} THEN {text} END"
-
-
-def _single(column: str, name: str) -> str:
+def _single(name: str) -> str:
+    """The single changes, which leave the rest of the link as it is."""
     if name in _PREFIX:
-        return f"'{_PREFIX[name]}' || {_after_scheme(column)}"
-    if name == "no_slash":
-        return _without_slash(column)
-    if name == "slash":
-        return _unless_file(column, _with_slash(f"({_without_slash(column)})"))
-    start = f"left({column}, CASE WHEN starts_with({column}, 'https:') THEN 8 ELSE 7 END)"
-    return f"{start} || '{'www.' if name == 'www' else ''}' || ({_bare(column)})"
+        return _joined(_PREFIX[name], _after_scheme())
+    if name in _WWW:
+        return f"split_part(link_text, '/', 1) || '//{_WWW[name]}' || ({_bare('link_text')})"
+    labels = "CASE WHEN contains(link_text, '//www.') THEN '//www.' ELSE '//' END"
+    return f"split_part(link_text, '/', 1) || {labels} || {_slashed('link_key', name)}"
 
 
 def expand(links: pa.Array, names: Collection[str] | None = None) -> pa.Table:
