@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from relaion_pipeline.layout import PUBLIC_FILE_MODE, make_private, write_text, written_whole
 from relaion_pipeline.sample import settings_text
-from relaion_pipeline.sample.generation import SampleSummary, prepare
+from relaion_pipeline.sample.generation import SampleSummary, prepare, stream
 from relaion_pipeline.sample.rows import some_scores
 from relaion_pipeline.sample.truth import Match, write_truth
 from relaion_pipeline.sample.words import KEYWORD_FILE
@@ -87,7 +87,7 @@ def adopt(data_root: Path, *, sources: list[Path], listed: int, seed: int) -> Sa
             links = list(_links(path))
             sizes[subset][path.stem] = len(links)
             rows += [_Row(subset, path.stem, number, link) for number, link in enumerate(links) if link]
-    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed])))
+    random = stream(seed, 0)
     picked = _pick(random, rows, listed)
     tables = [_subset_table(subset, paths) for subset, paths in groups.items()]
 

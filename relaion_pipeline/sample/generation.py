@@ -66,7 +66,7 @@ def generate(
         ValueError: a number is out of range.
         FileExistsError: `data_root` holds something already.
     """
-    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed])))
+    random = stream(seed, 0)
     plan = make_plan(random, rows=rows, shards=shards, hashes=hashes, planted=planted, marks=marks)
     prepare(data_root)
     makers = make_row_makers(random, list(plan.shards), marks=marks)
@@ -76,17 +76,23 @@ def generate(
         folder.mkdir(parents=True)
         for number, size in enumerate(sizes):
             # A stream of its own for each shard: one shard's bytes do not depend on how another was made.
-            stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, at, number])))
+            own = stream(seed, 1, at, number)
             listed = {each.row: each for each in plan.planted if (each.subset, each.shard) == (subset, number)}
             path = folder / f"{shard_stem(number)}.parquet"
             links |= _write_shard(
-                stream, path, size, maker=makers[subset], listed=dict(sorted(listed.items())), progress=progress
+                own, path, size, maker=makers[subset], listed=dict(sorted(listed.items())), progress=progress
             )
     ordered = [links[each.token] for each in plan.planted]
     write_lists(random, data_root, plan, ordered, respelled=respelled, marks=marks)
     write_text(data_root / "keywords.txt", KEYWORD_FILE, mode=PUBLIC_FILE_MODE)
     write_text(data_root / SETTINGS_FILE, settings_text.generated(plan), mode=PUBLIC_FILE_MODE)
     return _summary(data_root, plan)
+
+
+def stream(seed: int, *place: int) -> np.random.Generator:
+    """The random numbers for one place in a sample, independent of those for every other place."""
+    # Not SeedSequence([seed, *place]): that pads with zeros, so [7] and [7, 0, 0] are one and the same stream.
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=place)))
 
 
 def shard_stem(number: int) -> str:
