@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from relaion_pipeline import links, sample, settings
-from relaion_pipeline.sample import lists, plan, rows
+from relaion_pipeline.sample import generation, lists, plan, rows
 from relaion_pipeline_tests.sample import plain
 
 SUBSETS = ("2B-en", "2B-multi", "1B-nolang")
@@ -68,6 +68,39 @@ def test_truth_is_exactly_what_plain_python_finds(small):
     assert len({match[:3] for match in listed}) == small.listed == 66
     counts = collections.Counter((feed, subset) for subset, _, _, feed, _ in listed)
     assert {(f, s): n for f, by in small.matches.items() for s, n in by.items() if n} == dict(counts)
+
+
+def test_truth_is_exact_where_batches_meet(tmp_path, monkeypatch):
+    monkeypatch.setattr(generation, "BATCH_ROWS", 3)
+    made = sample.generate(tmp_path / "data", rows=1_000, seed=3, planted=120)
+    assert set(plain.truth(made.truth)) == plain.matches(made.data_root)
+
+
+def test_places_of_a_sample_draw_different_numbers():
+    """SeedSequence([7]) equals SeedSequence([7, 0, 0]): the first shard's images once stood in the lists."""
+    places = [(0,), *((1, at, number) for at in range(3) for number in range(3))]
+    assert len({generation.stream(7, *place).bytes(8) for place in places}) == len(places)
+
+
+def test_listed_rows_keep_their_link_and_image_among_repeats_and_popular_links():
+    random = np.random.default_rng(1)
+    maker = rows.make_row_makers(random, ["2B-en"], marks=False)["2B-en"]
+    tokens = plan.make_tokens(random, 20_000, marks=False)
+    listed = {at: plan.Planted("2B-en", 0, at, (0,), tokens[at], random.bytes(16)) for at in range(20_000)}
+    table, found = maker.batch(random, 20_000, listed)
+    assert table["URL"].to_pylist() == found
+    assert all(token in link for token, link in zip(tokens, found, strict=True))
+    assert table["md5"].to_pylist() == [each.md5.hex() for each in listed.values()]
+
+
+def test_listed_rows_lie_within_their_shards_and_apart():
+    for seed in range(60):
+        made = plan.make_plan(
+            np.random.default_rng(seed), rows=1_000, shards=None, hashes=None, planted=125, marks=False
+        )
+        places = {(each.subset, each.shard, each.row) for each in made.planted}
+        assert len(places) == 125
+        assert all(0 <= row < made.shards[subset][shard] for subset, shard, row in places)
 
 
 def test_truth_lies_beside_the_data_root(small):
@@ -143,15 +176,18 @@ def test_planted_counts_at_demo_size_keep_the_proportions_of_the_note(demo):
 
 def test_removed_shares_are_those_of_the_note(demo):
     keyword = plain.keyword_pattern(demo.data_root / "keywords.txt")
-    research = safe = total = 0
+    research = safe = total = elsewhere = 0
     for _, _, table in plain.shards(demo.data_root):
         for row in table:
             score = row["punsafe"]
             total += 1
             safe += score is None or score > 0.45
-            research += score is not None and score > 0.95 and bool(keyword.search(plain.fold(row["TEXT"] or "")))
+            hit = bool(keyword.search(plain.fold(row["TEXT"] or "")))
+            research += hit and score is not None and score > 0.95
+            elsewhere += hit and (score is None or score <= 0.95)
     assert total == 300_000 == sum(demo.rows.values())
     assert research / total == pytest.approx(0.01121, abs=0.0008)
+    assert elsewhere / total == pytest.approx(0.004, abs=0.0006)
     assert safe / total == pytest.approx(0.03044, abs=0.0012)
 
 
@@ -172,6 +208,8 @@ def test_rows_have_the_shape_of_the_joined_dataset(demo):
     assert 0 < table["punsafe"].null_count < 600
     repeats = collections.Counter(urls)
     assert any(count > 1 for count in repeats.values())
+    assert not any("zqx7" in text for text in texts)
+    assert any("boudoirstyle" in text for text in texts)  # not a keyword: it only holds one
     for feature in ("&amp;", " ", "ã", ":8080/", "://192.0.2.", "xn--", "HTTPS://", "#", "://münzhändler.example"):
         assert any(feature in url for url in urls), feature
     assert any(re.match(r"https?://[A-Z.]+/", url) for url in urls)
@@ -190,6 +228,12 @@ def test_row_key_is_mmh3_of_link_and_text(small):
     for _, _, table in plain.shards(small.data_root):
         for row in table:
             assert row["hash"] == mmh3.hash64((row["URL"] or "") + (row["TEXT"] or ""))[0]
+
+
+def test_c3p_sends_upper_case_hex(small):
+    lines = (small.data_root / "feeds/c3p/images.csv").read_text("ascii").splitlines()
+    assert lines[0] == "md5,added"
+    assert all(re.fullmatch(r"[0-9A-F]{32},\d{4}-\d{2}-15", line) for line in lines[1:])
 
 
 def test_settings_load_and_lists_are_private(small):
@@ -241,6 +285,8 @@ def test_full_union_gives_the_note_s_own_table():
     for subset, union in enumerate(full_unions):
         slots = plan.slots(subset, union, union)
         assert [sum(at in feeds for feeds in slots) for at in range(5)] == [f.matched[subset] for f in plan.FEEDS]
+        for feed in (at for at, each in enumerate(plan.FEEDS) if each.matched[subset] > 1):
+            assert {len(feeds) > 1 for feeds in slots if feed in feeds} == {True, False}  # some alone, some shared
 
 
 @pytest.mark.parametrize(
