@@ -29,7 +29,9 @@ def open_parquet(path: Path, shard_name: str) -> pq.ParquetFile:
         ShardError: it is missing, unreadable, not Parquet, or its footer is damaged.
     """
     with parquet_errors(shard_name):
-        if path.is_file() and path.stat().st_size == 0:
+        if path.is_dir():
+            raise IsADirectoryError
+        if path.exists() and path.stat().st_size == 0:
             raise ShardError(f"{shard_name}: the file is empty; {_FETCH_AGAIN}")
         return pq.ParquetFile(
             path,

@@ -3,6 +3,9 @@
 What belongs here: how a published or rendered file is encoded. What does not: which rows go into it.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,8 +27,8 @@ _PAGE_BYTES = 1 << 20
 class EditionWriter:
     """Writes record batches to one Parquet file in row groups of exactly `output.row_group_rows` rows.
 
-    Use it in a `with`; an exception inside leaves an unfinished file for the caller to remove
-    (`layout.written_whole` does).
+    `columns` tells which columns hold values that hardly repeat. Use it in a `with`; an exception inside leaves an
+    unfinished file for the caller to remove (`layout.written_whole` does).
     """
 
     def __init__(self, path: Path, schema: pa.Schema, output: Output, columns: Columns | None = None) -> None:
@@ -35,7 +38,9 @@ class EditionWriter:
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._dictionaries = _dictionary_columns(schema)
-        self._writer = pq.ParquetWriter(path, schema, **_options(schema, output, columns))
+        self._path = path
+        with self._disk_errors():
+            self._writer = pq.ParquetWriter(path, schema, **_options(schema, output, columns))
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows; they reach the file when a row group is full."""
@@ -52,7 +57,8 @@ class EditionWriter:
         """Write what is waiting, and the footer."""
         if self._waiting_rows:
             self._flush()
-        self._writer.close()
+        with self._disk_errors():
+            self._writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -64,17 +70,29 @@ class EditionWriter:
             self.close()
         else:
             self._waiting.clear()
-            self._writer.close()
+            with suppress(OSError, pa.ArrowException):  # the first error is the one to tell
+                self._writer.close()
 
     def _flush(self) -> None:
         # One chunk a column: pages would else break where the incoming batches did.
         table = pa.Table.from_batches(self._waiting, schema=self._schema)
         for number in self._dictionaries:
             table = table.set_column(number, self._schema.field(number), _compact(table.column(number)))
-        self._writer.write_table(table.combine_chunks(), row_group_size=self._group_rows)
+        with self._disk_errors():
+            self._writer.write_table(table.combine_chunks(), row_group_size=self._group_rows)
         self.rows += self._waiting_rows
         self._waiting.clear()
         self._waiting_rows = 0
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else type(error).__name__
+            raise ShardError(
+                f"{self._path}: cannot be written: {reason}; check space and permissions, then run again"
+            ) from None
 
 
 def _options(schema: pa.Schema, output: Output, columns: Columns | None) -> dict[str, Any]:
@@ -85,7 +103,7 @@ def _options(schema: pa.Schema, output: Output, columns: Columns | None) -> dict
         "data_page_version": "1.0",
         "compression": output.compression,
         "compression_level": output.compression_level if output.compression == "zstd" else None,
-        "use_dictionary": [name for name in schema.names if name not in unique],
+        "use_dictionary": [field.name for field in schema if field.name not in unique and _may_repeat(field.type)],
         "dictionary_pagesize_limit": _DICTIONARY_BYTES,
         "data_page_size": _PAGE_BYTES,
         "write_batch_size": 1024,
@@ -97,6 +115,11 @@ def _options(schema: pa.Schema, output: Output, columns: Columns | None) -> dict
         "use_compliant_nested_type": False,  # keeps the source's names of list items
         "coerce_timestamps": None,
     }
+
+
+def _may_repeat(kind: Any) -> bool:
+    """Whether a dictionary may pay: judged by type, not by trying, so that the bytes follow from the schema."""
+    return not (pa.types.is_floating(kind) or pa.types.is_nested(kind) or pa.types.is_boolean(kind))
 
 
 def _dictionary_columns(schema: pa.Schema) -> list[int]:
