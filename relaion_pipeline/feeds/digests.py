@@ -54,7 +54,7 @@ def decode(text: str, kind: Kind, encoding: Encoding) -> bytes | None:
     bare = text
     if spelling.padding and len(text) == spelling.length + spelling.padding:
         bare = text.removesuffix("=" * spelling.padding)
-    if len(bare) != spelling.length or not bare.isascii():
+    if len(bare) != spelling.length or not bare.isascii() or "=" in bare:
         return None
     try:
         if encoding is Encoding.HEX:

@@ -65,7 +65,8 @@ def kinds(rows: list) -> list[tuple[int, str | None, str | None]]:
 def test_hosts(load: Load) -> None:
     content = (
         b"127.0.0.1 localhost\n::1 ip6-localhost localhost\nfe80::1%lo0 localhost\n\n"
-        b"0.0.0.0\ta.example  b.example # two\n:: c.example\nd.example\n0.0.0.0\n#0.0.0.0 e.example\n0.0.0.0 \xff.example\n"
+        b"0.0.0.0\ta.example  b.example # two\n:: c.example\nd.example\n0.0.0.0\n"
+        b"#0.0.0.0 e.example\n0.0.0.0 \xff.example\n"
     )
     assert kinds(load(content, format="hosts")) == [
         (5, "domain", "a.example"),

@@ -22,7 +22,7 @@ def test_no_file_is_an_error(tmp_path: Path, pattern: str) -> None:
 
 
 def test_an_unknown_format_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(FeedError, match="no format 'xls'.*adguard, c3p, csv") as caught:
+    with pytest.raises(FeedError, match=r"no format 'xls'.*adguard, c3p, csv") as caught:
         rows_of(tmp_path, feed_of(format="xls"))
     assert all(name in str(caught.value) for name in feeds.READERS)
 
@@ -38,18 +38,19 @@ def test_a_kind_that_the_format_cannot_hold_is_an_error(tmp_path: Path, name: st
 @pytest.mark.parametrize("name", sorted(feeds.READERS))
 def test_a_folder_instead_of_a_file_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "list").mkdir()
-    kind = sorted(feeds.READERS[name].kinds - {"image", "link-hash"})[0]
-    with pytest.raises(FeedError, match="is a folder|no file matches"):
+    kind = min(feeds.READERS[name].kinds - {"image", "link-hash"})
+    with pytest.raises(FeedError, match=r"is a folder|no file matches"):
         rows_of(tmp_path, feed_of(format=name, kind=kind))
 
 
 @pytest.mark.parametrize("name", sorted(feeds.READERS))
 def test_an_empty_file_holds_no_entries_or_is_an_error(load: Load, name: str) -> None:
-    kind = sorted(feeds.READERS[name].kinds - {"image", "link-hash"})[0]
-    try:
+    kind = min(feeds.READERS[name].kinds - {"image", "link-hash"})
+    if name in {"ncmec", "c3p", "misp", "stix", "stopncii", "tat"}:  # no XML or JSON document is empty
+        with pytest.raises(FeedError, match="feed 'invented', domains"):
+            load({"domains": b""}, files="domains", format=name, kind=kind)
+    else:
         assert load({"domains": b""}, files="domains", format=name, kind=kind) == []
-    except FeedError as error:
-        assert "feed 'invented', domains" in str(error)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
