@@ -58,6 +58,7 @@ def find_unchanged(root: DataRoot, inputs_sha256: str) -> str | None:
 def assemble(
     root: DataRoot,
     inputs: Inputs,
+    *,
     staged: Sequence[StagedShard],
     counts: dict[str, Counts],
     gate: GateRecord,

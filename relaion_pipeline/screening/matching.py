@@ -34,7 +34,7 @@ def create_source(
 ) -> None:
     """Define the view `source`: the rows of `paths`, under the names that the questions below use.
 
-    `shard` is the place in `paths`, `row` the 0-based position in that file.
+    `file` is the place in `paths`, `row` the 0-based position in that file.
     """
     parts = {
         "link": columns.link,
@@ -49,7 +49,7 @@ def create_source(
     )
     files = ", ".join(literal(str(path)) for path in paths)
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW source AS SELECT file_index::integer AS shard, file_row_number AS row, "
+        f"CREATE OR REPLACE TEMP VIEW source AS SELECT file_index::integer AS file, file_row_number AS row, "
         f"{selected} FROM read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
     )
 
@@ -57,7 +57,7 @@ def create_source(
 def count_rows(connection: duckdb.DuckDBPyConnection, image_kinds: frozenset[Kind]) -> dict[int, tuple[int, int]]:
     """Rows of each shard, and how many of them some image list cannot be compared with."""
     unscreened = " OR ".join(f"{kind} IS NULL" for kind in sorted(image_kinds)) or "false"
-    answer = connection.execute(f"SELECT shard, count(*), count_if({unscreened}) FROM source GROUP BY shard").fetchall()
+    answer = connection.execute(f"SELECT file, count(*), count_if({unscreened}) FROM source GROUP BY file").fetchall()
     return {shard: (rows, not_screened) for shard, rows, not_screened in answer}
 
 
@@ -66,7 +66,7 @@ def flagged(
 ) -> Iterator[pa.RecordBatch]:
     """Rows that something other than a list speaks against.
 
-    Yields batches of `shard, row, bits` (see `verdicts.BIT`) and `text`, which is null unless the score calls for
+    Yields batches of `file, row, bits` (see `verdicts.BIT`) and `text`, which is null unless the score calls for
     a look at the keywords. A score that is null, not a number or outside 0 to 1 counts as missing. Where it is
     missing LAION's tag may still speak against the row; it speaks for one only in shards that carry no score.
     """
@@ -84,14 +84,14 @@ def flagged(
         Reason.UNREADABLE_HASH: " OR ".join(not_a_hash) or "false",
     }
     bits = " | ".join(f"CASE WHEN {sql} THEN {BIT[reason]} ELSE 0 END" for reason, sql in conditions.items())
-    reader: pa.RecordBatchReader = connection.execute(
+    reader: pa.RecordBatchReader = connection.sql(
         f"""
         WITH scored AS (
             SELECT *, try_cast(punsafe AS double) AS given, upper(trim(nsfw)) AS tag FROM source
         ), judged AS (
             SELECT *, CASE WHEN given >= 0 AND given <= 1 THEN given END AS score FROM scored
         )
-        SELECT shard, row, ({bits})::usmallint AS bits,
+        SELECT file, row, ({bits})::usmallint AS bits,
             CASE WHEN coalesce(score > {nsfw.research_above!r}, tag = 'NSFW', false) THEN text END AS text
         FROM judged WHERE bits <> 0
         """
@@ -100,17 +100,17 @@ def flagged(
 
 
 def create_hits(connection: duckdb.DuckDBPyConnection, lists: Lists, columns: Columns) -> None:
-    """Fill the table `hits (shard, row, feed, entry, kind, form)`: every match of a row with an entry."""
+    """Fill the table `hits (file, row, feed, entry, kind, form)`: every match of a row with an entry."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE hits "
-        "(shard integer, row bigint, feed usmallint, entry uinteger, kind varchar, form varchar)"
+        "(file integer, row bigint, feed usmallint, entry uinteger, kind varchar, form varchar)"
     )
     for kind in IMAGE_KINDS:
         if kind in lists.kinds and hash_column(kind, columns):
             connection.execute(
                 f"""
                 INSERT INTO hits
-                SELECT shard, row, listed.feed, listed.entry, '{kind}', ''
+                SELECT file, row, listed.feed, listed.entry, '{kind}', ''
                 FROM source JOIN blocklist.{kind} AS listed ON {keys.image_key_sql(kind)} = listed.key
                 """
             )

@@ -149,11 +149,11 @@ class Screener:
     def _create_flags(
         self, connection: duckdb.DuckDBPyConnection, columns: Columns, image_kinds: frozenset[Kind]
     ) -> None:
-        """Register the table `flagged (shard, row, bits)`: what speaks against rows apart from the lists."""
+        """Register the table `flagged (file, row, bits)`: what speaks against rows apart from the lists."""
         keyword_bit = np.uint16(BIT[Reason.UNSAFE_KEYWORD])
         batches = [
             pa.record_batch(
-                {"shard": pa.array([], pa.int32()), "row": pa.array([], pa.int64()), "bits": pa.array([], pa.uint16())}
+                {"file": pa.array([], pa.int32()), "row": pa.array([], pa.int64()), "bits": pa.array([], pa.uint16())}
             )
         ]
         for batch in matching.flagged(connection, self.settings.nsfw, columns, image_kinds):
@@ -161,7 +161,7 @@ class Screener:
                 (self.keywords.hit(text) for text in batch["text"].to_pylist()), bool, len(batch)
             )
             bits = batch["bits"].to_numpy() | np.where(with_keyword, keyword_bit, 0).astype(np.uint16)
-            batches.append(pa.record_batch({"shard": batch["shard"], "row": batch["row"], "bits": pa.array(bits)}))
+            batches.append(pa.record_batch({"file": batch["file"], "row": batch["row"], "bits": pa.array(bits)}))
         connection.register("flagged", pa.Table.from_batches(batches))
 
     def _write(self, shard: StockedShard, table: pa.Table, not_screened_by_image: int) -> None:
@@ -205,17 +205,17 @@ def _verdicts_by_shard(connection: duckdb.DuckDBPyConnection, shards: int) -> It
         f"""
         CREATE OR REPLACE TEMP TABLE verdicts AS
         WITH listed AS (
-            SELECT shard, row, bit_or((CASE kind {kind_bits} END)::usmallint) AS bits,
+            SELECT file, row, bit_or((CASE kind {kind_bits} END)::usmallint) AS bits,
                 list_sort(list_distinct(list(feeds.name))) AS feeds,
                 list_sort(list_distinct(list(form) FILTER (form <> ''))) AS forms
-            FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY shard, row
+            FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY file, row
         )
-        SELECT coalesce(listed.shard, flagged.shard) AS shard, coalesce(listed.row, flagged.row) AS row,
+        SELECT coalesce(listed.file, flagged.file) AS file, coalesce(listed.row, flagged.row) AS row,
             (coalesce(listed.bits, 0) | coalesce(flagged.bits, 0))::usmallint AS bits,
             coalesce(feeds, []::varchar[]) AS feeds, coalesce(forms, []::varchar[]) AS forms
-        FROM listed FULL JOIN flagged ON listed.shard = flagged.shard AND listed.row = flagged.row
+        FROM listed FULL JOIN flagged ON listed.file = flagged.file AND listed.row = flagged.row
         """
     )
     for place in range(shards):
-        query = "SELECT row, bits, feeds, forms FROM verdicts WHERE shard = ? ORDER BY row"
-        yield place, connection.execute(query, [place]).to_arrow_table()
+        query = f"SELECT row, bits, feeds, forms FROM verdicts WHERE file = {place} ORDER BY row"
+        yield place, connection.sql(query).to_arrow_table()

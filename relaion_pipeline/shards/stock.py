@@ -64,7 +64,6 @@ def take_stock(shard: Shard, subset: Subset, root: DataRoot, digests: DigestCach
 
 def _look(shard: Shard, subset: Subset, root: DataRoot, source_sha256: str, scores_sha256: str | None) -> StockedShard:
     destination = root.converted(shard.subset, shard.stem)
-    make_private(destination.parent)
     parquet = as_parquet(shard, subset.has_header, subset.columns, destination)
     with open_parquet(parquet, shard.name) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows

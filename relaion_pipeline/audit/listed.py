@@ -1,0 +1,154 @@
+"""The verifier's own reading of the partners' lists: straight from their files, sharing no result with the blocklist.
+
+What is stored are whole digests' first 128 bits read as hexadecimal, and keyed digests of plain entries, so that the
+file keeps nothing readable.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from relaion_pipeline import database, links
+from relaion_pipeline.feeds import loading
+from relaion_pipeline.feeds.compiling import PREFIX_HOST
+from relaion_pipeline.feeds.entries import DIGEST_BYTES, TEXT_KINDS, Kind
+from relaion_pipeline.feeds.guards import Guard
+from relaion_pipeline.layout import PRIVATE_FILE_MODE, DataRoot, make_private, write_text, written_whole
+from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.settings import Settings
+from relaion_pipeline.shards.digests import sha256_file
+
+KINDS = tuple(kind for kind in Kind if kind is not Kind.UNMATCHABLE)
+TABLES = (*(str(kind) for kind in KINDS), PREFIX_HOST)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Where the verifier's reading of the lists lies, and what it holds."""
+
+    path: Path
+    digest: str  # of the feeds' files, declarations and code
+    kinds: frozenset[Kind]
+    forms: dict[Kind, frozenset[str | None]]  # forms that feeds of each kind declare; None: a feed declares none
+
+    @contextmanager
+    def attached(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Attach as `listed`, read-only: for each kind a table `(key uhugeint, form varchar)`."""
+        connection.execute(f"ATTACH {database.literal(str(self.path))} AS listed (READ_ONLY)")
+        try:
+            yield
+        finally:
+            connection.execute("DETACH listed")
+
+
+def hex_key(hex_sql: str) -> str:
+    """SQL for the verifier's key of a digest in hexadecimal."""
+    return f"('0x' || left({hex_sql}, 32))::uhugeint"
+
+
+def text_key(kind: str, digest: str, text_sql: str) -> str:
+    """SQL for the verifier's key of a plain link, domain or prefix; `digest` is that of the lists (`Listed`)."""
+    return hex_key(f"sha256('{digest}{kind}' || {text_sql})")
+
+
+def read_lists(settings: Settings, root: DataRoot) -> Listed:
+    """Read every feed from the partners' files, unless that stands already for just these files.
+
+    Raises:
+        FeedError: a feed cannot be read, or a guard refuses it.
+    """
+    files = {
+        name: [(path.name, sha256_file(path)) for path in loading.files(feed, root.path)]
+        for name, feed in settings.feeds.items()
+    }
+    declared = settings.model_dump(mode="json", include={"feeds", "waivers"})
+    digest = key_of(files, declared, code_version())
+    record = root.verifier_lists.with_suffix(".json")
+    known = _read(record, digest, root)
+    if known is not None and known.path.exists():
+        return known
+    record.unlink(missing_ok=True)
+    make_private(root.private)
+    forms: dict[Kind, set[str | None]] = {}
+    with (
+        written_whole(root.verifier_lists) as temporary,
+        database.asking("reading the lists for verification"),
+        database.connect(root, settings.limits) as connection,
+    ):
+        temporary.unlink()  # DuckDB makes its files itself
+        connection.execute(f"ATTACH {database.literal(str(temporary))} AS listed")
+        for kind in TABLES:
+            connection.execute(f"CREATE TABLE listed.{kind} (key uhugeint, form varchar)")
+        for name in settings.feeds:
+            for kind in _read_feed(name, settings, root, connection, digest):
+                forms.setdefault(kind, set()).add(settings.feeds[name].link_form)
+        connection.execute("DETACH listed")
+        temporary.chmod(PRIVATE_FILE_MODE)
+    found = Listed(
+        root.verifier_lists, digest, frozenset(forms), {kind: frozenset(named) for kind, named in forms.items()}
+    )
+    content = {"digest": digest, "forms": {str(kind): sorted(named, key=str) for kind, named in found.forms.items()}}
+    write_text(record, json.dumps(content))
+    return found
+
+
+def _read_feed(
+    name: str, settings: Settings, root: DataRoot, connection: duckdb.DuckDBPyConnection, digest: str
+) -> set[Kind]:
+    feed = settings.feeds[name]
+    waived = [w.entry for w in settings.waivers if w.kind == "quarantined-entry" and w.feed == name and w.entry]
+    guard = Guard(name, feed, waived=waived)
+    found: set[Kind] = set()
+    for batch in loading.load(name, feed, root.path):
+        entries = batch.entries
+        kinds = np.array(entries.column("kind").to_pylist(), dtype=object)
+        spelled = [
+            _spelled(Kind(kind), text) if kind in TEXT_KINDS else None
+            for kind, text in zip(kinds, entries.column("text").to_pylist(), strict=True)
+        ]
+        refused = np.array([kind in TEXT_KINDS and text is None for kind, text in zip(kinds, spelled, strict=True)])
+        usable = guard.see(batch, refused)
+        for kind in KINDS:
+            places = np.flatnonzero(usable & (kinds == str(kind)))
+            if not len(places):
+                continue
+            found.add(kind)
+            if kind in DIGEST_BYTES:
+                digests = entries.column("digest").take(pa.array(places))
+                _insert(connection, kind, hex_key("hex(value)"), digests, feed.link_form)
+                continue
+            texts = [text for place in places if (text := spelled[place]) is not None]
+            _insert(connection, kind, text_key(kind, digest, "value"), pa.array(texts, pa.string()), feed.link_form)
+            if kind is Kind.PREFIX:
+                hosts = pa.array([links.host_of(text) for text in texts], pa.string())
+                _insert(connection, PREFIX_HOST, text_key(PREFIX_HOST, digest, "value"), hosts, None)
+    guard.finish()
+    return found
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, kind: str, key: str, values: pa.Array, form: str | None) -> None:
+    connection.register("entries", pa.table({"value": values}))
+    connection.execute(f"INSERT INTO listed.{kind} SELECT {key}, ? FROM entries", [form])
+    connection.unregister("entries")
+
+
+def _spelled(kind: Kind, text: str) -> str | None:
+    spell = {Kind.LINK: links.match_key, Kind.DOMAIN: links.domain_key, Kind.PREFIX: links.prefix_key}[kind]
+    return spell(links.refang(text))
+
+
+def _read(record: Path, digest: str, root: DataRoot) -> Listed | None:
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        if content["digest"] != digest:
+            return None
+        forms = {Kind(kind): frozenset(named) for kind, named in content["forms"].items()}
+        return Listed(root.verifier_lists, digest, frozenset(forms), forms)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
