@@ -27,7 +27,12 @@ VERSION: Final = "1"
 WEB_SCHEMES: Final = frozenset({"http", "https"})
 """Schemes under which one link may be listed as well as the other."""
 
-_C0_AND_SPACE: Final = "".join(map(chr, range(0x21)))
+C0_AND_SPACE: Final = "".join(map(chr, range(0x21)))
+"""What the URL Standard strips from both ends of a link."""
+
+MAX_LINK_LENGTH: Final = 65_536
+"""Longer links count as unparseable: no server answers them, and hostile ones must not cost hours."""
+
 _TAB_OR_NEWLINE: Final = re.compile(r"[\t\r\n]")
 # `http:/x` and `http:x` are links too (WHATWG), and so is `http:\\x`.
 _HIERARCHICAL: Final = re.compile(r"(?i)(?:https?|ftp|wss?):")
@@ -35,7 +40,7 @@ _HIERARCHICAL: Final = re.compile(r"(?i)(?:https?|ftp|wss?):")
 _OTHER_SCHEME: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]*:(?![0-9]{1,5}(?:[/\\?#]|$))")
 _RELATIVE: Final = re.compile(r"[/\\](?![/\\])|[?#]")
 _AUTHORITY: Final = re.compile(r"([A-Za-z]+:[/\\]*)([^/\\?#]*)")
-_DELIMITER: Final = re.compile(r"[/\\?#@:\[\]%]")
+_NOT_IN_HOST: Final = re.compile(r"[\x00-\x20/\\?#@:\[\]%]")
 _SLASHES: Final = re.compile(r"/{2,}")
 
 
@@ -64,11 +69,13 @@ class Canonical:
 def cleaned(link: str) -> str | None:
     """What a browser would see of an attribute's text: entities decoded, tabs, newlines and outer blanks gone.
 
-    None where entities are nested too deeply to mean anything.
+    None where it is too long, or entities are nested too deeply to mean anything.
     """
+    if len(link) > MAX_LINK_LENGTH:
+        return None
     for _ in range(MAX_ROUNDS):
         before = link
-        link = decode_entities(_TAB_OR_NEWLINE.sub("", link).strip(_C0_AND_SPACE))
+        link = decode_entities(_TAB_OR_NEWLINE.sub("", link).strip(C0_AND_SPACE))
         if link == before:
             return without_surrogates(link)
     return None
@@ -83,13 +90,38 @@ def with_scheme(text: str) -> str | None:
     return f"http:{text}" if text[0] in "/\\" else f"http://{text}"
 
 
-def parse(link: str) -> can_ada.URL | None:
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What the parser says of a link."""
+
+    url: can_ada.URL
+    disguised: bool = False
+
+    @property
+    def host(self) -> str:
+        return self._shown(str(self.url.hostname))
+
+    @property
+    def href(self) -> str:
+        """The whole link as a browser shows it, without its fragment."""
+        return self._shown(str(self.url.href).partition("#")[0])
+
+    def _shown(self, text: str) -> str:
+        return text.replace(_DISGUISE, "xn--") if self.disguised else text
+
+
+_PUNYCODE: Final = re.compile(r"(?i)(?<![^.@])xn--")
+_DISGUISE: Final = "xn-_q_"
+
+
+def parse(link: str) -> Parsed | None:
     """The WHATWG parse of a link after cleaning; None where no browser could open it."""
     text = cleaned(link)
     text = None if text is None else with_scheme(text)
     if text is None:
         return None
-    return _parse_once(text) or _parse_with_decoded_host(text)
+    url = _parse_once(text)
+    return Parsed(url) if url is not None else _parse_with_other_host(text)
 
 
 def _parse_once(text: str) -> can_ada.URL | None:
@@ -99,18 +131,32 @@ def _parse_once(text: str) -> can_ada.URL | None:
         return None
 
 
-def _parse_with_decoded_host(text: str) -> can_ada.URL | None:
-    """Safe Browsing unescapes a host repeatedly; the parser does once."""
+def _parse_with_other_host(text: str) -> Parsed | None:
+    """A second try at a refused host: unescaped repeatedly (Safe Browsing), or punycode that decodes to nothing.
+
+    The URL Standard lets an ASCII host pass whatever its `xn--` labels hold; the parser's release is older, so
+    they are disguised from it.
+    """
     match = _AUTHORITY.match(text)
-    if match is None or "%" not in match[2]:
+    if match is None:
         return None
-    try:
-        host = decode_percent_fully(match[2].encode().decode("latin-1")).encode("latin-1").decode()
-    except UnicodeDecodeError:
+    authority = match[2]
+    if "%" in authority:
+        try:
+            authority = decode_percent_fully(authority.encode().decode("latin-1")).encode("latin-1").decode()
+        except UnicodeDecodeError:
+            return None
+        if _NOT_IN_HOST.search(authority):
+            return None
+    rest = text[match.end() :]
+    url = _parse_once(f"{match[1]}{authority}{rest}")
+    if url is not None:
+        return Parsed(url)
+    disguised = _PUNYCODE.sub(_DISGUISE, authority)
+    if disguised == authority or not authority.isascii() or _DISGUISE in text:
         return None
-    if _DELIMITER.search(host):
-        return None
-    return _parse_once(f"{match[1]}{host}{text[match.end() :]}")
+    url = _parse_once(f"{match[1]}{disguised}{rest}")
+    return None if url is None else Parsed(url, disguised=True)
 
 
 def canonicalise(link: str) -> Canonical | None:
@@ -129,14 +175,13 @@ def _split_plain(link: str) -> Canonical:
 
 def canonicalise_fully(link: str) -> Canonical | None:
     """`canonicalise` without the short cut for plain links (which tests hold against it)."""
-    url = parse(link)
-    if url is None:
+    parsed = parse(link)
+    host = None if parsed is None else normal_host(parsed.host)
+    if parsed is None or host is None:
         return None
-    host = normal_host(url.hostname)
-    if host is None:
-        return None
+    url = parsed.url
     # The parser reports an empty query like a missing one; the two are different links to Safe Browsing.
-    search = url.search or ("?" if url.href.partition("#")[0].endswith("?") else "")
+    search = url.search or ("?" if parsed.href.endswith("?") else "")
     rest = decode_rest(url.pathname + search)
     if rest is None:
         return None
@@ -145,6 +190,8 @@ def canonicalise_fully(link: str) -> Canonical | None:
     scheme, port = url.protocol.removesuffix(":"), url.port
     authority = f"{host}:{port}" if port else host
     canonical = f"{scheme}://{authority}{path}{question}{query}"
+    if len(canonical) > MAX_LINK_LENGTH:
+        return None
     return Canonical(canonical, scheme, host, port, path, query if question else None)
 
 
@@ -185,11 +232,12 @@ def host_of(link: str) -> str | None:
     return None if match is None else match[1].lower().strip(".") or None
 
 
+_WWW: Final = re.compile(r"^(?:www\.)+(?=.)")
+
+
 def without_www(host: str) -> str:
     """`host` without its leading `www.` labels."""
-    while host.startswith("www.") and host != "www.":
-        host = host[4:]
-    return host
+    return _WWW.sub("", host, count=1)
 
 
 def match_key(link: str) -> str:

@@ -13,6 +13,7 @@ MAX_ROUNDS: Final = 8
 """Nested escapes are undone this often; what still changes then is nobody's link, and counts as unparseable."""
 
 _AFTER_AMPERSAND: Final = re.compile(r"#0*[0-9]{1,7};?|#[xX]0*[0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};?")
+_ZEROS: Final = re.compile(r"(#[xX]?)0+(?=[0-9a-fA-F])")
 _ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 _TO_ESCAPE: Final = re.compile(r"[\x00-\x20#%\x7f-\xff]")
@@ -49,7 +50,8 @@ def _decode_at(text: str, position: int) -> tuple[str, int]:
     while match := _AFTER_AMPERSAND.match(text, position):
         name = match[0]
         if name.startswith("#"):
-            decoded = unescape("&" + name)
+            # Python refuses to read a number of many thousand digits, be they zeros.
+            decoded = unescape("&" + _ZEROS.sub(r"\1", name, count=1))
         elif name in html5 and (name.endswith(";") or not _continues(text, match.end())):
             decoded = html5[name]
         else:

@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 import can_ada
 
 from relaion_pipeline.links.canonical import (
+    C0_AND_SPACE,
     WEB_SCHEMES,
     Canonical,
     canonicalise,
@@ -20,7 +21,7 @@ from relaion_pipeline.links.canonical import (
     without_www,
 )
 from relaion_pipeline.links.escapes import decode_entities, decode_percent, without_surrogates
-from relaion_pipeline.links.hosts import is_ip
+from relaion_pipeline.links.hosts import is_ip, parsed_host
 
 BASES: Final[dict[str, str]] = {
     "exact": "the row's own text: lists made from the same dataset or crawl",
@@ -29,7 +30,7 @@ BASES: Final[dict[str, str]] = {
     "entity_decoded": "HTML entities undone: the row was copied from HTML source, the list from the page",
     "entity_encoded": "every `&` as `&amp;`: the list was copied from HTML source, the row was not",
     "percent_decoded": "percent-escapes undone once, as `unquote` does: lists made for reading",
-    "decoded": "entities, then percent-escapes undone",
+    "decoded": "canonical with percent-escapes undone: the list was made for reading, and the row is escaped otherwise",
     "percent_lower": "percent-escapes in lower-case hex, as some servers and languages write them",
     "unicode_host": "IDN host in Unicode, path escaped: how browsers' address bars copy a link",
     "unicode": "IDN host and path in Unicode: how address bars show it",
@@ -105,7 +106,7 @@ _HTTP: Final = re.compile(r"(?i)https?://(?![/\\])")
 _NO_SCHEME: Final = re.compile(r"(?i)(?://)?(?![/\\?#]|[a-z][a-z0-9+.-]*:(?![0-9]))")
 _WWW_LABELS: Final = re.compile(r"(?i)(?:www\.)+(?=[^/\\?#:@.])")
 _PATH: Final = re.compile(r"([^/?#]+)([^?#]*)(.*)", re.DOTALL)
-_UNSURE_PATH: Final = re.compile(r"[&%\\\x00-\x20]")
+_UNSURE_PATH: Final = re.compile(r"[&%\\\x00-\x1f]")
 _TAB_OR_NEWLINE: Final = re.compile(r"[\t\r\n]")
 _ESCAPES: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _READABLE: Final = re.compile(r"(?:%[89A-F][0-9A-F])+")
@@ -151,16 +152,16 @@ def _bases(link: str, found: Canonical | None) -> Iterator[tuple[str, str]]:
     yield "exact", link
     if found is not None:
         yield "canonical", found.canonical
-        url = parse(link)
-        if url is not None:
-            yield "whatwg", url.href.partition("#")[0]
-    undone = decode_entities(link)
-    yield "entity_decoded", undone
+        parsed = parse(link)
+        if parsed is not None:
+            yield "whatwg", parsed.href
+    yield "entity_decoded", decode_entities(link)
     if found is not None and "&" in found.canonical:
         yield "entity_encoded", found.canonical.replace("&", "&amp;")
-    for name, text in (("percent_decoded", decode_percent(link)), ("decoded", decode_percent(undone))):
-        if text is not None:
-            yield name, text
+    decoded = {"percent_decoded": link, "decoded": link if found is None else found.canonical}
+    for name, text in decoded.items():
+        if (readable := decode_percent(text)) is not None:
+            yield name, readable
     if found is not None:
         yield "percent_lower", _ESCAPES.sub(lambda match: match[0].lower(), found.canonical)
         name = _unicode_host(found)
@@ -172,6 +173,8 @@ def _unicode_host(found: Canonical) -> str:
     if "xn--" not in found.host:
         return found.authority
     host = str(can_ada.idna_decode(found.host.encode()))  # type: ignore[arg-type]  # its stub says str
+    if parsed_host(host) != found.host:
+        host = found.host  # bad punycode decodes to anything
     return f"{host}:{found.port}" if found.port else host
 
 
@@ -214,7 +217,7 @@ def _combined(base: str, text: str, *, addressed: bool) -> Iterator[tuple[str, s
 
     Nothing where the parts of `text` are not plain to see.
     """
-    text = text.strip()
+    text = text.strip(C0_AND_SPACE)
     match = _HTTP.match(text) or _NO_SCHEME.match(text)
     if match is None or _TAB_OR_NEWLINE.search(text):
         return

@@ -10,6 +10,9 @@ from publicsuffixlist import PublicSuffixList
 
 _IPV4: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _DOTS: Final = re.compile(r"\.{2,}")
+_PLAIN_HOST: Final = re.compile(r"[a-z0-9_.-]+")
+_MAX_LABELS: Final = 127  # of a name in DNS (RFC 1035); bounds what a hostile host may cost
+_MAX_ENTRY: Final = 1024  # characters; a name has at most 253, and a little more in Unicode
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_A_HOST: Final = re.compile(r"[\s/\\?#@%]")
 
@@ -28,7 +31,8 @@ def normal_host(host: str) -> str | None:
         return _without_embedding(host)
     if host.startswith(".") or host.endswith(".") or ".." in host:
         # What was hidden by the dots may be an address in short or octal notation: parse again.
-        host = parsed_host(_DOTS.sub(".", host).strip(".")) or ""
+        bare = _DOTS.sub(".", host).strip(".")
+        host = _parsed_or_bad_punycode(bare) or ""
     return host or None
 
 
@@ -49,6 +53,14 @@ def parsed_host(text: str) -> str | None:
         return str(can_ada.parse(f"http://{text}/").hostname) or None
     except (ValueError, TypeError):  # TypeError: a lone surrogate
         return None
+
+
+def _parsed_or_bad_punycode(text: str) -> str | None:
+    """`parsed_host`; ASCII with punycode that decodes to nothing passes as it is, as the URL Standard has it."""
+    host = parsed_host(text)
+    if host is None and "xn--" in text.lower() and _PLAIN_HOST.fullmatch(text.lower()):
+        return text.lower()
+    return host
 
 
 @functools.cache
@@ -74,7 +86,9 @@ def domain_candidates(host: str) -> list[str]:
         return []
     labels = host.split(".")
     extra = len(labels) - len(registrable.split("."))
-    return [".".join(labels[start:]) for start in range(extra + 1)]
+    first = max(0, extra + 1 - _MAX_LABELS)
+    longest = [host] if first else []
+    return longest + [".".join(labels[start:]) for start in range(first, extra + 1)]
 
 
 def domain_key(entry: str) -> str | None:
@@ -82,13 +96,15 @@ def domain_key(entry: str) -> str | None:
 
     Understands IDN, `*.`, outer dots, a port, a scheme and an empty path. With a path it is a link or a prefix.
     """
+    if len(entry) > _MAX_ENTRY:
+        return None
     text = re.sub(r"(?i)^https?://", "", entry.strip())
     text = re.split(r"/(?=$)", text, maxsplit=1)[0]
     while text.startswith(("*.", ".")):
         text = text[text.index(".") + 1 :]
     if ":" in text:
         text = _without_port(text)
-    host = parsed_host(text)
+    host = _parsed_or_bad_punycode(text)
     host = None if host is None else normal_host(host)
     if host is None or "*" in host or (not is_ip(host) and is_public_suffix(host)):
         return None
