@@ -22,7 +22,8 @@ def image(
 ) -> str:
     return f"""<{tag}><member id="{member}">Invented</member><timestamp>{at}</timestamp><id>{id_}</id>
     <classification>A1</classification><fingerprints>{fingerprints}</fingerprints>
-    <feedback><affirmativeFeedback type="Md5"><members><member id="7">Other</member></members></affirmativeFeedback></feedback>
+    <feedback><affirmativeFeedback type="Md5"><members><member id="7">Other</member></members></affirmativeFeedback>
+    </feedback>
     </{tag}>"""
 
 
@@ -80,7 +81,8 @@ def test_another_deletion_withdraws_nothing(load: Load, other: str) -> None:
     assert [r["withdrawn"] for r in rows if r["digest"]] == [False]
 
 
-BILLION_LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "secret"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
+BILLION_LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "secret">
+<!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
 <!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]><queryResult>&c;</queryResult>"""
 EXTERNAL = b"""<!DOCTYPE x [<!ENTITY secret SYSTEM "file:///etc/passwd">]><queryResult>&secret;</queryResult>"""
 
