@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a table of pieces)
 """Where the shared data lies, and the strategies that several tests draw from."""
 
 import json

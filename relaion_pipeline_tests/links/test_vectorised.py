@@ -1,3 +1,4 @@
+# ruff: noqa: T201  (shares of plain links are printed)
 """DuckDB and Python answer alike: for generated links, and for every real link there is."""
 
 import duckdb
@@ -36,8 +37,8 @@ def check_alike(links: list[str], names: list[str] | None = None) -> int:
     columns = form_columns(names)
     parts = plain_parts(f"(SELECT * FROM links_table WHERE {is_plain('link')})", "link", ["place"])
     rows = CONNECTION.execute(
-        f"SELECT link_text, link_key, {match_key_sql('link_text')}, {host_sql('link_text')}, [{', '.join(columns.values())}]"
-        f" FROM ({parts})"
+        f"SELECT link_text, link_key, {match_key_sql('link_text')}, {host_sql('link_text')},"
+        f" [{', '.join(columns.values())}] FROM ({parts})"
     ).fetchall()
     for link, key, same_key, host, texts in rows:
         found = canonicalise_fully(link)
@@ -123,7 +124,8 @@ def test_unknown_form_is_named():
 
 
 def test_digests_find_a_listed_spelling():
-    query = f"SELECT md5_number('https://www.example.com/a/') IN (SELECT unnest({digests_sql()}) FROM ({plain_parts('t', 'u')}))"
+    digests = f"SELECT unnest({digests_sql()}) FROM ({plain_parts('t', 'u')})"
+    query = f"SELECT md5_number('https://www.example.com/a/') IN ({digests})"
     CONNECTION.execute("CREATE OR REPLACE TABLE t AS SELECT 'http://example.com/a' AS u")
     assert CONNECTION.execute(query).fetchone() == (True,)
 
