@@ -103,7 +103,7 @@ Nobody lists `photo.jpg/`, and these are most of a dataset's links: each would c
 
 _ENDS_IN_FILE: Final = re.compile(rf"(?i)\.(?:{'|'.join(FILE_EXTENSIONS)})\Z")
 _HTTP: Final = re.compile(r"(?i)https?://(?![/\\])")
-_NO_SCHEME: Final = re.compile(r"(?i)(?://)?(?![/\\?#]|[a-z][a-z0-9+.-]*:(?![0-9]))")
+_NO_SCHEME: Final = re.compile(r"(?i)(?://)?(?![/\\?#]|(?:https?|ftp|wss?):|[a-z][a-z0-9+.-]*:(?![0-9]))")
 _WWW_LABELS: Final = re.compile(r"(?i)(?:www\.)+(?=[^/\\?#:@.])")
 _PATH: Final = re.compile(r"([^/?#]+)([^?#]*)(.*)", re.DOTALL)
 _UNSURE_PATH: Final = re.compile(r"[&%\\\x00-\x1f]")
