@@ -1,5 +1,6 @@
 """Any shard as Parquet: text formats are rendered, a sidecar's scores are joined, plain Parquet is left where it is."""
 
+import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -47,13 +48,20 @@ def as_parquet(shard: Shard, has_header: bool | None, columns: str | Columns, de
     if len(set(schema.names)) < len(schema.names):
         twins = sorted({name for name in schema.names if schema.names.count(name) > 1})
         raise ShardError(f"{shard.name}: more than one column is called {shown(twins)}; rename all but one")
-    layout.make_private(destination.parent)
-    with (
-        layout.written_whole(destination) as temporary,
-        EditionWriter(temporary, schema, _RENDERED) as writer,
-    ):
-        for batch in rows:
-            writer.write(batch)
+    try:
+        layout.make_private(destination.parent)
+        with (
+            layout.written_whole(destination) as temporary,
+            EditionWriter(temporary, schema, _RENDERED) as writer,
+        ):
+            for batch in rows:
+                writer.write(batch)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise ShardError(
+            f"{shard.name}: its rendering {destination} cannot be written: {reason}; "
+            "check space and permissions, then run again"
+        ) from None
     return destination
 
 

@@ -3,9 +3,7 @@
 What belongs here: how a published or rendered file is encoded. What does not: which rows go into it.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +26,7 @@ class EditionWriter:
     """Writes record batches to one Parquet file in row groups of exactly `output.row_group_rows` rows.
 
     `columns` tells which columns hold values that hardly repeat. Use it in a `with`; an exception inside leaves an
-    unfinished file for the caller to remove (`layout.written_whole` does).
+    unfinished file for the caller to remove (`layout.written_whole` does). What the disk refuses is an OSError.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, output: Output, columns: Columns | None = None) -> None:
@@ -38,9 +36,7 @@ class EditionWriter:
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._dictionaries = _dictionary_columns(schema)
-        self._path = path
-        with self._disk_errors():
-            self._writer = pq.ParquetWriter(path, schema, **_options(schema, output, columns))
+        self._writer = pq.ParquetWriter(path, schema, **_options(schema, output, columns))
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows; they reach the file when a row group is full."""
@@ -57,8 +53,7 @@ class EditionWriter:
         """Write what is waiting, and the footer."""
         if self._waiting_rows:
             self._flush()
-        with self._disk_errors():
-            self._writer.close()
+        self._writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -78,21 +73,10 @@ class EditionWriter:
         table = pa.Table.from_batches(self._waiting, schema=self._schema)
         for number in self._dictionaries:
             table = table.set_column(number, self._schema.field(number), _compact(table.column(number)))
-        with self._disk_errors():
-            self._writer.write_table(table.combine_chunks(), row_group_size=self._group_rows)
+        self._writer.write_table(table.combine_chunks(), row_group_size=self._group_rows)
         self.rows += self._waiting_rows
         self._waiting.clear()
         self._waiting_rows = 0
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else type(error).__name__
-            raise ShardError(
-                f"{self._path}: cannot be written: {reason}; check space and permissions, then run again"
-            ) from None
 
 
 def _options(schema: pa.Schema, output: Output, columns: Columns | None) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import stat
 from pathlib import Path
@@ -80,6 +81,16 @@ def test_scores_for_a_shard_that_has_some(shard, tmp_path):
     scored = shard("a.csv", b"url,caption,PUNSAFE\nhttp://a/,x,0.5\n", scores(tmp_path, [0.5]))
     with pytest.raises(ShardError, match="has a column 'punsafe' already"):
         as_parquet(scored, True, "auto", tmp_path / "out.parquet")
+
+
+def test_full_disk_leaves_nothing(text_shard, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
+    with pytest.raises(ShardError, match=r"a\.tsv.*cannot be written: No space left"):
+        as_parquet(text_shard(10, None), None, "auto", tmp_path / "out" / "a.parquet")
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_broken_scores(text_shard, tmp_path):
