@@ -104,7 +104,7 @@ Nobody lists `photo.jpg/`, and these are most of a dataset's links: each would c
 _ENDS_IN_FILE: Final = re.compile(rf"(?i)\.(?:{'|'.join(FILE_EXTENSIONS)})\Z")
 _HTTP: Final = re.compile(r"(?i)https?://(?![/\\])")
 _NO_SCHEME: Final = re.compile(r"(?i)(?://)?(?![/\\?#]|(?:https?|ftp|wss?):|[a-z][a-z0-9+.-]*:(?![0-9]))")
-_WWW_LABELS: Final = re.compile(r"(?i)(?:www\.)+(?=[^/\\?#:@.])")
+_WWW_LABELS: Final = re.compile(r"(?i)^(?:www\.)+(?=[^:.])")
 _PATH: Final = re.compile(r"([^/?#]+)([^?#]*)(.*)", re.DOTALL)
 _UNSURE_PATH: Final = re.compile(r"[&%\\\x00-\x1f]")
 _TAB_OR_NEWLINE: Final = re.compile(r"[\t\r\n]")
@@ -221,13 +221,14 @@ def _combined(base: str, text: str, *, addressed: bool) -> Iterator[tuple[str, s
     match = _HTTP.match(text) or _NO_SCHEME.match(text)
     if match is None or _TAB_OR_NEWLINE.search(text):
         return
-    body = text[match.end() :]
-    if labels := _WWW_LABELS.match(body):
-        body = body[labels.end() :]
-    parts = _PATH.fullmatch(body)
+    parts = _PATH.fullmatch(text, match.end())
     if parts is None:
         return
     host, path, rest = parts.groups()
+    # Without its scheme, what stands before a colon would be read as one: so no userinfo and no empty port.
+    host = _WWW_LABELS.sub("", host.rpartition("@")[2].removesuffix(":"), count=1)
+    if not host or "&" in host or "\\" in host:  # delimiters that browsers see, and `_PATH` does not
+        return
     ends = {"no_slash": path.rstrip("/")}
     if base not in (*_SURE, THREATEXCHANGE) and _UNSURE_PATH.search(path):
         # A path that hides a `?` or a slash behind an escape: leave its end as it is.
