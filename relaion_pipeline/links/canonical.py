@@ -257,5 +257,7 @@ def key_of(found: Canonical) -> str:
     path = found.path.removesuffix("/")
     query = f"?{found.query}" if found.query else ""
     if found.scheme in WEB_SCHEMES:
-        return f"{without_www(found.authority)}{path}{query}"
+        # The scheme does not count, so neither does the default port of either.
+        authority = found.host if found.port in ("80", "443") else found.authority
+        return f"{without_www(authority)}{path}{query}"
     return f"{found.scheme}://{found.authority}{path}{query}"

@@ -29,6 +29,8 @@ SAME = [
     "https://www.example.com:443/Photos/2019/a b-é.jpg?id=7&size=L",
     "http://www.example.com:/Photos/2019/a b-é.jpg?id=7&size=L",
     "http://www.example.com:0080/Photos/2019/a b-é.jpg?id=7&size=L",
+    "https://www.example.com:80/Photos/2019/a b-é.jpg?id=7&size=L",
+    "http://example.com:443/Photos/2019/a b-é.jpg?id=7&size=L",
     "example.com:80/Photos/2019/a b-é.jpg?id=7&size=L",
     "http://www.example.com./Photos/2019/a b-é.jpg?id=7&size=L",
     "http://www.example.com.../Photos/2019/a b-é.jpg?id=7&size=L",

@@ -137,7 +137,7 @@ def test_a_megabyte_of_anything_ends(name):
 
 
 @pytest.mark.slow
-@settings(max_examples=5_000, deadline=None)
+@settings(max_examples=20_000, deadline=None)
 @given(st.text(max_size=60) | ANY_TEXT | web_links())
 def test_fuzz(link):
     test_canonicalising_is_idempotent.hypothesis.inner_test(link)
