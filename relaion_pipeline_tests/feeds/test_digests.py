@@ -78,6 +78,8 @@ def test_declared_kinds_are_not_guessed_from_length() -> None:
         ("A" * 22 + "==" + "==", Encoding.BASE64),
         ("A" * 10 + "1" + "A" * 15, Encoding.BASE32),  # 1, 8, 9, 0 are not of the alphabet
         ("=" * 22, Encoding.BASE64),
+        ("A" * 32, Encoding.BASE32),  # letters where the padding belongs
+        ("A" * 24, Encoding.BASE64),
         ("", Encoding.HEX),
     ],
 )

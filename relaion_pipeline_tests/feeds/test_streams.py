@@ -96,6 +96,10 @@ def test_what_is_no_list_is_named(load: Load, packed: bytes, says: str) -> None:
         load(packed)
 
 
+def test_a_short_list_may_repeat_itself(load: Load) -> None:
+    assert texts(load(gzip.compress(b"\n" * 10_000_000 + b"a.example"))) == [(10_000_001, "a.example")]
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zstd, lambda data: zipped({"list": data})])
 def test_a_decompression_bomb_is_refused_early(load: Load, monkeypatch: pytest.MonkeyPatch, pack) -> None:
     monkeypatch.setattr(streams, "RATIO_APPLIES_FROM", 1 << 20)

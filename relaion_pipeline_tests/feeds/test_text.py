@@ -48,8 +48,12 @@ def test_numbers_survive_block_boundaries(load: Load, monkeypatch: pytest.Monkey
     ],
 )
 def test_what_is_no_digest_is_malformed_and_holds_nothing(load: Load, line: str) -> None:
-    rows = load(f"{DIGESTS[0]}\n{line}\n".encode(), **IMAGE)
-    assert brief(rows) == [(1, "image_md5", DIGESTS[0], False), (2, None, None, False)]
+    rows = load(f"{DIGESTS[0]}\n{line}\n{DIGESTS[1]}\n".encode(), **IMAGE)
+    assert brief(rows) == [
+        (1, "image_md5", DIGESTS[0], False),
+        (2, None, None, False),
+        (3, "image_md5", DIGESTS[1], False),
+    ]
 
 
 def test_a_remark_after_a_hash_or_domain_is_none_of_it(load: Load) -> None:
@@ -109,9 +113,12 @@ def test_batches_are_bounded(load: Load, tmp_path, monkeypatch: pytest.MonkeyPat
 
 
 def test_numbers_in_the_feed_go_on_from_file_to_file(load: Load) -> None:
-    rows = load({"f/b": b"c.example\n", "f/a": b"a.example\n\nb.example\n"}, files="f/*", kind="domain")
+    rows = load(
+        {"f/c": b"d.example\n", "f/b": b"c.example\n", "f/a": b"a.example\n\nb.example\n"}, files="f/*", kind="domain"
+    )
     assert [(r["file"], r["entry"], r["before"] + r["entry"]) for r in rows] == [
         ("f/a", 1, 1),
         ("f/a", 3, 3),
         ("f/b", 1, 4),
+        ("f/c", 1, 5),
     ]
