@@ -104,7 +104,7 @@ Nobody lists `photo.jpg/`, and these are most of a dataset's links: each would c
 _ENDS_IN_FILE: Final = re.compile(rf"(?i)\.(?:{'|'.join(FILE_EXTENSIONS)})\Z")
 _HTTP: Final = re.compile(r"(?i)https?://(?![/\\])")
 _NO_SCHEME: Final = re.compile(r"(?i)(?://)?(?![/\\?#]|(?:https?|ftp|wss?):|[a-z][a-z0-9+.-]*:(?![0-9]))")
-_WWW_LABELS: Final = re.compile(r"(?i)^(?:www\.)+(?=[^:.])")
+_WWW_LABELS: Final = re.compile(r"(?i)^(?:www\.)+(?=[\w-])")
 _DEFAULT_PORT: Final = re.compile(r":(?:0*(?:80|443))?$")
 _PATH: Final = re.compile(r"([^/?#]+)([^?#]*)(.*)", re.DOTALL)
 _UNSURE_PATH: Final = re.compile(r"[&%\\\x00-\x1f]")
@@ -226,10 +226,12 @@ def _combined(base: str, text: str, *, addressed: bool) -> Iterator[tuple[str, s
     if parts is None:
         return
     host, path, rest = parts.groups()
+    if "&" in host or "\\" in host:  # delimiters that browsers see, and `_PATH` does not
+        return
     # Without its scheme, what stands before a colon would be read as one: so no userinfo and no empty port;
     # nor the default port of either scheme, which would be another server under the other.
     host = _WWW_LABELS.sub("", _DEFAULT_PORT.sub("", host.rpartition("@")[2]), count=1)
-    if not host or "&" in host or "\\" in host:  # delimiters that browsers see, and `_PATH` does not
+    if not host:
         return
     ends = {"no_slash": path.rstrip("/")}
     if base not in (*_SURE, THREATEXCHANGE) and _UNSURE_PATH.search(path):
