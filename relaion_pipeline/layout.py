@@ -92,6 +92,11 @@ class DataRoot:
     def edition_record(self, subset: str, stem: str) -> Path:
         return self.private / "staged" / subset / f"{stem}.json"
 
+    @property
+    def verifier_lists(self) -> Path:
+        """The verifier's own reading of the feeds; see `audit.listed`."""
+        return self.private / "verifier_lists.duckdb"
+
     def evidence(self, subset: str, stem: str) -> Path:
         return self.private / "evidence" / subset / f"{stem}.json"
 
@@ -99,6 +104,9 @@ class DataRoot:
     def gate(self) -> Path:
         """The gate's last record: which evidence it judged, and whether that passed."""
         return self.private / "gate.json"
+
+    def release_record(self, version: str) -> Path:
+        return self.private / "releases" / f"{version}.json"
 
     @property
     def data_docs(self) -> Path:

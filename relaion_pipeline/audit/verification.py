@@ -5,6 +5,7 @@ in the files, value for value, and nothing else may be.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,32 +58,57 @@ class Verifier:
     keywords: Keywords
 
     def verify(
-        self, published: Sequence[Published], progress: Callable[[int], None] = lambda _: None
+        self,
+        published: Sequence[Published],
+        progress: Callable[[int], None] = lambda _: None,
+        known: Callable[[StockedShard], Evidence | None] = lambda _: None,
     ) -> list[Evidence]:
         """Find out about every shard what `Evidence` says; judging is the gate's.
 
-        `progress` is told the source rows of each shard that is done.
+        `known` may offer evidence that was found before: it stands if it was found for just these bytes, lists,
+        rules and code. `progress` is told the source rows of each shard that is done.
 
         Raises:
             VerificationError: a file cannot be read.
         """
-        found = []
-        for together in _questions(published):
-            found += self._verify_together(together, progress)
+        with ThreadPoolExecutor(database.threads(self.settings.limits)) as pool:
+            digests = dict(zip(published, pool.map(_digests, published), strict=True))
+        found: dict[Published, Evidence] = {}
+        for files in published:
+            earlier = known(files.shard)
+            if earlier is not None and earlier.key == self.key(files.shard, *digests[files]):
+                found[files] = earlier
+                progress(files.shard.rows)
+        for together in _questions([files for files in published if files not in found]):
+            found.update(zip(together, self._verify_together(together, digests, progress), strict=True))
+        return [found[files] for files in published]
+
+    def keep(self, published: Sequence[Published], progress: Callable[[int], None] = lambda _: None) -> list[Evidence]:
+        """Verify staged files, and keep the evidence where the gate finds it; what stands is not found out again."""
+        found = self.verify(
+            published, progress, known=lambda shard: evidence_files.read(self.root, shard.subset, shard.stem)
+        )
+        for each in found:
+            evidence_files.write(each, self.root)
         return found
 
-    def key(self, files: Published, source: str, safe: str, extra: str) -> str:
+    def key(self, shard: StockedShard, source: str, safe: str, extra: str) -> str:
         """Digest of what is verified (by SHA-256), and against what."""
         return key_of(
             [source, safe, extra],
-            files.shard.scores_sha256,
+            shard.scores_sha256,
             self.listed.digest,
             self.keywords.digest,
             self.settings.nsfw.model_dump(mode="json"),
             code_version(),
         )
 
-    def _verify_together(self, published: Sequence[Published], progress: Callable[[int], None]) -> list[Evidence]:
+    def _verify_together(
+        self,
+        published: Sequence[Published],
+        digests: dict[Published, tuple[str, str, str]],
+        progress: Callable[[int], None],
+    ) -> list[Evidence]:
         columns = published[0].shard.columns
         paths = [path for files in published for path in (files.safe, files.extra)]
         with (
@@ -95,15 +121,21 @@ class Verifier:
             judged = _judge(connection, self.settings, self.keywords)
             found = []
             for place, files in enumerate(published):
-                found.append(self._evidence(connection, files, survivors[2 * place :], judged[2 * place :]))
+                found.append(
+                    self._evidence(connection, files, digests[files], survivors[2 * place :], judged[2 * place :])
+                )
                 progress(files.shard.rows)
         return found
 
     def _evidence(
-        self, connection: duckdb.DuckDBPyConnection, files: Published, survivors: list[int], judged: list["_Judged"]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: Published,
+        digests: tuple[str, str, str],
+        survivors: list[int],
+        judged: list["_Judged"],
     ) -> Evidence:
         shard = files.shard
-        digests = [_digest(path) for path in (shard.source, files.safe, files.extra)]
         schemas = [_schema(path) for path in (shard.parquet, files.safe, files.extra)]
         verdicts = self.root.verdicts(shard.subset, shard.stem)
         expected = _contents(connection, shard.parquet, verdicts)
@@ -113,7 +145,7 @@ class Verifier:
         return Evidence(
             subset=shard.subset,
             stem=shard.stem,
-            key=self.key(files, *digests),
+            key=self.key(shard, *digests),
             source_sha256=digests[0],
             safe_sha256=digests[1],
             extra_sha256=digests[2],
@@ -149,12 +181,6 @@ class _Content:
 
     rows: int
     sum_of_hashes: int
-
-
-def keep(evidence: Sequence[Evidence], root: DataRoot) -> None:
-    """Write evidence of staged files where the gate finds it."""
-    for each in evidence:
-        evidence_files.write(each, root)
 
 
 def _questions(published: Sequence[Published]) -> list[list[Published]]:
@@ -306,9 +332,10 @@ def _contents(connection: duckdb.DuckDBPyConnection, path: Path, verdicts: Path 
     return [contents.get(part, _Content(0, 0)) for part in range(3)]
 
 
-def _digest(path: Path) -> str:
+def _digests(files: Published) -> tuple[str, str, str]:
+    """SHA-256 of source, safe and extra file, read now."""
     try:
-        return sha256_file(path)
+        return sha256_file(files.shard.source), sha256_file(files.safe), sha256_file(files.extra)
     except ShardError as error:
         raise VerificationError(str(error)) from None
 

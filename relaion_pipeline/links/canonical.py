@@ -75,7 +75,7 @@ def cleaned(link: str) -> str | None:
         return None
     for _ in range(MAX_ROUNDS):
         before = link
-        link = decode_entities(_TAB_OR_NEWLINE.sub("", link).strip(C0_AND_SPACE))
+        link = _TAB_OR_NEWLINE.sub("", decode_entities(link)).strip(C0_AND_SPACE)
         if link == before:
             return without_surrogates(link)
     return None

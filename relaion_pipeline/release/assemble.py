@@ -8,75 +8,43 @@ the next run.
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from relaion_pipeline import links
-from relaion_pipeline.audit.gate import GateRecord
-from relaion_pipeline.feeds.blocklist import Blocklist
+from relaion_pipeline.audit.gate import ALL_CHECKS
 from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
 from relaion_pipeline.provenance import code_version, key_of
-from relaion_pipeline.release import editions, manifest, versions
+from relaion_pipeline.release import editions, manifest, records, versions
 from relaion_pipeline.release.editions import StagedFile, StagedShard
+from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.manifest import FeedInput, Manifest, Proof, PublishedFile, Rule, SourceShard, SubsetCounts
-from relaion_pipeline.screening.keywords import Keywords
+from relaion_pipeline.release.readiness import Ready
+from relaion_pipeline.release.records import ReleaseRecord
 from relaion_pipeline.screening.verdicts import Counts
-from relaion_pipeline.settings import Settings
-from relaion_pipeline.shards.stock import StockedShard
 
 _BUILDING = ".building-"
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Everything that a release is made from."""
-
-    settings: Settings
-    blocklist: Blocklist
-    keywords: Keywords
-    shards: tuple[StockedShard, ...]
-
-    def digest(self) -> str:
-        """One digest of all inputs, settings and code: releases with the same digest hold the same files."""
-        return key_of(
-            self.settings.digest(),
-            self.blocklist.digest,
-            self.keywords.digest,
-            [[s.subset, s.stem, s.source_sha256, s.scores_sha256] for s in self.shards],
-            code_version(),
-        )
-
-
-def find_unchanged(root: DataRoot, inputs_sha256: str) -> str | None:
-    """The newest release, if it was made from just these inputs."""
-    for version in reversed(versions.released(root)):
-        return version if manifest.read(root.release(version)).inputs_sha256 == inputs_sha256 else None
-    return None
+_GUESSABLE_BELOW = 1_000
+"""Usable entries below which a list's digest is not published: who holds the source could try its links against it."""
 
 
 def assemble(
     root: DataRoot,
     inputs: Inputs,
-    *,
-    staged: Sequence[StagedShard],
-    counts: dict[str, Counts],
-    gate: GateRecord,
+    ready: Ready,
     version: str,
 ) -> Path:
-    """Make the release `version` from staged files, and return its folder.
-
-    The caller has made sure that `gate` passed for just these files.
-    """
+    """Make the release `version` from what `readiness.check` found ready, and return its folder."""
     clear_leftovers(root)
     building = root.building(version)
     building.mkdir(parents=True)
-    published = [file for shard in staged for file in _link(shard, root, building)]
-    described = _manifest(inputs, published, counts, gate, version)
+    published = [file for shard in ready.staged for file in _link(shard, root, building)]
+    described = _manifest(inputs, ready, published, version)
     write_text(building / manifest.MANIFEST, manifest.text(described), mode=PUBLIC_FILE_MODE)
     write_text(building / manifest.MANIFEST_SCHEMA, manifest.schema_text(), mode=PUBLIC_FILE_MODE)
     write_text(building / manifest.CHECKSUMS, _checksums(building, published), mode=PUBLIC_FILE_MODE)
     _make_durable(building)
+    records.write(ReleaseRecord(version, inputs.sha256, ready.gate.evidence_sha256), root)
     target = root.release(version)
     building.rename(target)
     _sync_folder(root.releases)
@@ -124,9 +92,7 @@ def _link(shard: StagedShard, root: DataRoot, building: Path) -> list[PublishedF
     return published
 
 
-def _manifest(
-    inputs: Inputs, published: list[PublishedFile], counts: dict[str, Counts], gate: GateRecord, version: str
-) -> Manifest:
+def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], version: str) -> Manifest:
     settings = inputs.settings
     return Manifest(
         dataset=settings.dataset.name,
@@ -135,7 +101,6 @@ def _manifest(
         release=version,
         code_version=code_version(),
         canonicaliser_version=links.VERSION,
-        inputs_sha256=inputs.digest(),
         shards=[
             SourceShard(
                 subset=shard.subset,
@@ -156,7 +121,8 @@ def _manifest(
                 malformed=feed.counts.malformed,
                 unmatchable=feed.counts.unmatchable,
                 withdrawn=feed.counts.withdrawn,
-                files_sha256=key_of(sorted(feed.files.values())),
+                quarantined=feed.counts.quarantined,
+                sha256=key_of(sorted(feed.files.values())) if feed.counts.usable >= _GUESSABLE_BELOW else None,
             )
             for feed in inputs.blocklist.feeds
         ],
@@ -168,10 +134,10 @@ def _manifest(
             keywords_sha256=inputs.keywords.digest,
         ),
         waivers=[manifest.WaiverRecord(**waiver.model_dump()) for waiver in settings.waivers],
-        subsets={name: SubsetCounts(**asdict(subset)) for name, subset in counts.items()},
-        total=SubsetCounts(**asdict(sum(counts.values(), Counts()))),
+        subsets={name: SubsetCounts(**asdict(subset)) for name, subset in ready.counts.items()},
+        total=SubsetCounts(**asdict(sum(ready.counts.values(), Counts()))),
         files=published,
-        proof=Proof(evidence_sha256=gate.evidence_sha256, expectations=gate.expectations),
+        proof=Proof(checks=[check.name for check in ALL_CHECKS], expectations=ready.gate.expectations),
     )
 
 

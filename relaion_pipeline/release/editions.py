@@ -82,6 +82,18 @@ def write(
     return [result for result in results if isinstance(result, StagedShard)]
 
 
+def key(shard: StockedShard, header: verdicts.Header, settings: Settings) -> str:
+    """Digest of all that a shard's edition files depend on. Which list named a row is not part of it."""
+    return key_of(
+        shard.source_sha256,
+        shard.scores_sha256,
+        shard.columns.model_dump(),
+        header.effect_sha256,
+        settings.output.model_dump(mode="json"),
+        code_version(),
+    )
+
+
 def read_record(root: DataRoot, subset: str, stem: str) -> StagedShard | None:
     """What was staged for a shard, or None."""
     try:
@@ -98,16 +110,8 @@ def _write_one(shard: StockedShard, settings: Settings, root: DataRoot) -> Stage
         raise EditionError(
             f"{shard.name}: no verdicts for the shard as it is now; materialise its screened slice first"
         )
-    key = key_of(
-        shard.source_sha256,
-        shard.scores_sha256,
-        shard.columns.model_dump(),
-        header.effect_sha256,
-        settings.output.model_dump(mode="json"),
-        code_version(),
-    )
     known = read_record(root, shard.subset, shard.stem)
-    if known is not None and known.key == key and _stands(known, root):
+    if known is not None and known.key == key(shard, header, settings) and _stands(known, root):
         return known
     record = root.edition_record(shard.subset, shard.stem)
     make_private(record.parent)
@@ -121,7 +125,7 @@ def _write_one(shard: StockedShard, settings: Settings, root: DataRoot) -> Stage
     ):
         _divide(shard, settings, verdict_file, safe_file, extra_file)
     staged = StagedShard(
-        key=key,
+        key=key(shard, header, settings),
         subset=shard.subset,
         stem=shard.stem,
         source_sha256=shard.source_sha256,

@@ -36,7 +36,7 @@ class SourceShard(_Model):
 
 
 class FeedInput(_Model):
-    """One partner's list, in counts; no entry of it."""
+    """One partner's list, in counts; no entry of it. Which rows it named is told by subset only."""
 
     name: str
     partner: str
@@ -45,7 +45,11 @@ class FeedInput(_Model):
     malformed: int = Field(ge=0)
     unmatchable: int = Field(ge=0, description="entries of kinds that metadata cannot answer, PhotoDNA say")
     withdrawn: int = Field(ge=0, description="entries that the partner takes back; they stay in force")
-    files_sha256: str = Field(pattern=_SHA256, description="digest over the digests of the list's files")
+    quarantined: int = Field(ge=0, description="suspect entries held back until an operator decides")
+    sha256: str | None = Field(
+        pattern=_SHA256,
+        description="digest over the digests of the list's files; left out of short lists, which it would let guess",
+    )
 
 
 class Rule(_Model):
@@ -95,7 +99,7 @@ class PublishedFile(_Model):
 class Proof(_Model):
     """What was checked before the release appeared."""
 
-    evidence_sha256: str = Field(pattern=_SHA256, description="digest of the private evidence that the gate judged")
+    checks: list[str] = Field(min_length=1, description="names of the gate's checks, all passed")
     expectations: int = Field(ge=1, description="expectations that were evaluated, all met")
 
 
@@ -109,7 +113,6 @@ class Manifest(_Model):
     release: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}\.\d{3}$")
     code_version: str
     canonicaliser_version: str
-    inputs_sha256: str = Field(pattern=_SHA256, description="digest of all inputs, settings and code")
     shards: list[SourceShard]
     feeds: list[FeedInput]
     nsfw: Rule
@@ -128,7 +131,7 @@ def schema_text() -> str:
 
 def text(manifest: Manifest) -> str:
     """A manifest as published: the same content gives the same bytes."""
-    return json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
 
 
 def read(release: Path) -> Manifest:

@@ -67,6 +67,10 @@ def _look(shard: Shard, subset: Subset, root: DataRoot, source_sha256: str, scor
     parquet = as_parquet(shard, subset.has_header, subset.columns, destination)
     with open_parquet(parquet, shard.name) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
+    if len({name.casefold() for name in schema.names}) < len(schema.names):
+        raise ShardError(
+            f"{shard.name}: names of columns differ only in case, and DuckDB would take one for the other; rename all but one"
+        )
     columns = resolve(subset.columns, schema, name=shard.name, scored=shard.scores is not None)
     if columns.punsafe is None and columns.nsfw is None:
         raise ShardError(

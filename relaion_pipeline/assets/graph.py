@@ -1,0 +1,79 @@
+"""Names of the assets, and what each depends on.
+
+What belongs here: keys, groups, owners. What does not: what an asset does.
+
+Feeds, keywords and settings are named as direct dependencies of all that they influence: Dagster's staleness looks one
+hop up, and only so shows exactly what is out of date.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from relaion_pipeline.provenance import code_version
+from relaion_pipeline.settings import Settings, dagster_name
+
+OWNER = "team:release-engineering"
+SETTINGS = dg.AssetKey("settings")
+KEYWORDS = dg.AssetKey("keywords")
+BLOCKLIST = dg.AssetKey("blocklist")
+EDITION_SET = dg.AssetKey("edition_set")
+RELEASE = dg.AssetKey("release")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A stable group of shards of one subset, the unit of scheduling."""
+
+    subset: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """As assets call it: `2B-en-00`."""
+        return f"{self.subset}-{self.number:02d}"
+
+    def key(self, stage: str) -> dg.AssetKey:
+        """The asset of one stage: `screened/2B-en-00`."""
+        return dg.AssetKey([stage, self.name])
+
+
+def slices(settings: Settings) -> Iterator[Slice]:
+    """Every slice of the dataset."""
+    for name, subset in settings.subsets.items():
+        for number in range(subset.slices):
+            yield Slice(name, number)
+
+
+def feed_key(name: str) -> dg.AssetKey:
+    """The asset of one feed."""
+    return dg.AssetKey(["feeds", name])
+
+
+def feed_keys(settings: Settings) -> list[dg.AssetKey]:
+    """The assets of all feeds."""
+    return [feed_key(name) for name in settings.feeds]
+
+
+Compute = Callable[..., dg.MaterializeResult[None]]
+
+
+def asset(
+    key: dg.AssetKey, *, deps: Iterable[dg.AssetKey] = (), group: str, kinds: set[str], description: str
+) -> Callable[[Compute], dg.AssetsDefinition]:
+    """`dg.asset` with what every asset of ours says of itself."""
+
+    def decorate(compute: Compute) -> dg.AssetsDefinition:
+        definition: dg.AssetsDefinition = dg.asset(
+            key=key,
+            deps=list(deps),
+            group_name=dagster_name(group),
+            kinds=kinds,
+            description=description,
+            owners=[OWNER],
+            code_version=code_version(),
+        )(compute)
+        return definition
+
+    return decorate

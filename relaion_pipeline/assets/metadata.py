@@ -1,0 +1,50 @@
+"""What assets show in the Dagster UI: schemas, and tables for people.
+
+What belongs here: rendering numbers that are public. What does not: anything about one shard's listed rows.
+"""
+
+import dagster as dg
+import pyarrow as pa
+
+from relaion_pipeline.layout import EDITIONS
+from relaion_pipeline.screening.verdicts import Counts, Reason
+
+
+def column_schema(schema: pa.Schema) -> dg.TableSchema:
+    """An Arrow schema as the UI shows it."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                field.name, type=str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable)
+            )
+            for field in schema
+        ]
+    )
+
+
+def removals_table(counts: dict[str, Counts]) -> str:
+    """Markdown: rows in, removed by reason and by feed, kept, for each subset and in all. Feeds overlap."""
+    total = sum(counts.values(), Counts())
+    columns = [*counts.items(), ("all", total)]
+    lines = [
+        f"| | {' | '.join(name for name, _ in columns)} |",
+        f"|---|{'---:|' * len(columns)}",
+        _line("rows in", [each.rows for _, each in columns]),
+    ]
+    lines += [
+        _line(f"removed: {reason.replace('_', ' ')}", [each.removed.get(reason, 0) for _, each in columns])
+        for reason in Reason
+        if total.removed.get(reason)
+    ]
+    lines += [
+        _line(f"listed by {feed}", [each.listed_by_feed.get(feed, 0) for _, each in columns])
+        for feed in sorted(total.listed_by_feed)
+    ]
+    lines.append(_line("listed by any", [each.listed for _, each in columns]))
+    lines.append(_line("not screened by image", [each.not_screened_by_image for _, each in columns]))
+    lines += [_line(f"kept in {edition}", [each.kept.get(edition, 0) for _, each in columns]) for edition in EDITIONS]
+    return "\n".join(lines)
+
+
+def _line(name: str, numbers: list[int]) -> str:
+    return f"| {name} | {' | '.join(f'{number:,}' for number in numbers)} |"

@@ -1,0 +1,96 @@
+"""Assets of the whole dataset: the set of editions that the gate judges, and the release.
+
+What belongs here: what all slices come together in. What does not: the gate itself (`asset_checks`).
+"""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from relaion_pipeline.assets import graph
+from relaion_pipeline.assets.metadata import removals_table
+from relaion_pipeline.assets.slices import screener, verifier
+from relaion_pipeline.provenance import key_of
+from relaion_pipeline.release import assemble, readiness, versions
+from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.resources import Workspace
+from relaion_pipeline.screening.verdicts import Counts
+from relaion_pipeline.settings import Settings
+
+
+class ReleaseConfig(dg.Config):
+    """What may be said when a release is launched."""
+
+    version: str | None = None  # left out: today's date and a number
+
+
+def edition_set(settings: Settings) -> dg.AssetsDefinition:
+    """The asset in which all slices come together; its checks are the gate."""
+
+    @graph.asset(
+        graph.EDITION_SET,
+        deps=[part.key(stage) for part in graph.slices(settings) for stage in ("screened", "verified")],
+        group="release",
+        kinds={"parquet"},
+        description="All edition files of all slices, for the gate to judge.",
+    )
+    def collected(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+        with workspace.inputs(context) as inputs:
+            counts = counts_by_subset(inputs)
+            total = sum(counts.values(), Counts())
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(inputs.sha256),
+                metadata={
+                    "dagster/row_count": sum(total.kept.values()),
+                    "removals": dg.MetadataValue.md(removals_table(counts)),
+                },
+            )
+
+    return collected
+
+
+def release(settings: Settings) -> dg.AssetsDefinition:
+    """The asset of the newest release."""
+
+    @graph.asset(
+        graph.RELEASE,
+        deps=[graph.EDITION_SET, graph.SETTINGS, graph.KEYWORDS, *graph.feed_keys(settings)],
+        group="release",
+        kinds={"parquet"},
+        description="The newest release: both editions, manifest and checksums. It appears whole or not at all, "
+        "and only when the gate passed for exactly these files.",
+    )
+    def released(
+        context: dg.AssetExecutionContext, workspace: Workspace, config: ReleaseConfig
+    ) -> dg.MaterializeResult[None]:
+        with workspace.inputs(context) as inputs:
+            ready = readiness.check(inputs, screener(inputs), verifier(inputs))
+            version = inputs.unchanged_release()
+            if version is None:
+                version = config.version or versions.next_version(inputs.root, datetime.now(UTC).date())
+                assemble.assemble(inputs.root, inputs, ready, version)
+            else:
+                context.log.info("Release %s was made from just these inputs; nothing to do.", version)
+                versions.make_current(inputs.root, version)
+            total = sum(ready.counts.values(), Counts())
+            digests = [[each.stem, each.safe.sha256, each.extra.sha256] for each in ready.staged]
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(key_of(digests)),
+                metadata={
+                    "version": version,
+                    "folder": dg.MetadataValue.path(inputs.root.release(version)),
+                    **{f"rows in {edition}": rows for edition, rows in total.kept.items()},
+                    "removals": dg.MetadataValue.md(removals_table(ready.counts)),
+                },
+            )
+
+    return released
+
+
+def counts_by_subset(inputs: Inputs) -> dict[str, Counts]:
+    """What screening counted, by subset."""
+    screening = screener(inputs)
+    return {
+        subset: screening.counts([inputs.stock(shard) for shard in inputs.find(subset)])
+        for subset in inputs.settings.subsets
+    }

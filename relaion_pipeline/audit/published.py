@@ -1,0 +1,182 @@
+"""A release as it lies there: is it what it says it is?
+
+What belongs here: what can be told from the release alone, and the proof over its files where feeds and source are at
+hand. What does not: judging staged files before a release (`gate`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from relaion_pipeline.audit.evidence import Evidence
+from relaion_pipeline.audit.gate import CHECKS
+from relaion_pipeline.audit.verification import Published, Verifier
+from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
+from relaion_pipeline.release import manifest, versions
+from relaion_pipeline.release.editions import EXTRA, SAFE
+from relaion_pipeline.release.manifest import CHECKSUMS, Manifest
+from relaion_pipeline.shards import ShardError, open_parquet, sha256_file
+from relaion_pipeline.shards.stock import StockedShard
+
+
+class NoReleaseError(Exception):
+    """There is no such release; the message says which there are."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked of a release."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def current_release(root: DataRoot) -> Path:
+    """The folder of the current release.
+
+    Raises:
+        NoReleaseError: there is none.
+    """
+    current = versions.current(root)
+    if current is None:
+        raise NoReleaseError(f"{root.releases}: no current release; run `relaion release`")
+    return current
+
+
+def differences(release: Path) -> list[str]:
+    """In what the files of a release are not what its manifest and checksums say; names files and nothing in them."""
+    described = manifest.read(release)
+    digests = _digests(release)
+    return [
+        *_wrong_checksums(release, digests),
+        *_wrong_files(release, described, digests),
+        *_wrong_nesting(described),
+        *_wrong_counts(described),
+    ]
+
+
+def prove(
+    release: Path,
+    shards: tuple[StockedShard, ...],
+    verifier: Verifier,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Finding]:
+    """Run the whole proof again on a release's own files, against source shards and partners' files as they are now."""
+    described = manifest.read(release)
+    paths = {(file.edition, file.subset, file.shard, _part(file.path)): release / file.path for file in described.files}
+    published, missing = [], []
+    for shard in shards:
+        found = [paths.get((RESEARCH, shard.subset, shard.stem, part)) for part in (SAFE, EXTRA)]
+        if found[0] is None or found[1] is None:
+            missing.append(f"{shard.subset}/{shard.stem}")
+        else:
+            published.append(Published(shard, found[0], found[1]))
+    surplus = {f"{file.subset}/{file.shard}" for file in described.files}
+    surplus -= {f"{shard.subset}/{shard.stem}" for shard in shards}
+    evidence = verifier.verify(published, progress)
+    sources = {(each.subset, each.name): each.sha256 for each in described.shards}
+    changed = [s.name for s in shards if sources.get((s.subset, s.source.name)) != s.source_sha256]
+    return [
+        Finding(
+            "every_shard_once",
+            not missing and not surplus,
+            _sample([*missing, *sorted(surplus)]),
+        ),
+        Finding("source_shards_are_those_of_the_manifest", not changed, _sample(changed)),
+        *(_judged(check.name, check.column, evidence) for check in CHECKS),
+    ]
+
+
+def _judged(name: str, column: str, evidence: list[Evidence]) -> Finding:
+    """A promise holds if its count is 0 for every shard; which shard broke it is not told here."""
+    broken = sum(getattr(each, column) != 0 for each in evidence)
+    return Finding(name, bool(evidence) and not broken, f"broken in {broken} shards" if broken else "")
+
+
+def _digests(release: Path) -> dict[str, str | None]:
+    """SHA-256 of every file of a release but its checksums, None where one cannot be read; a hard link is read once."""
+    by_inode: dict[int, str | None] = {}
+    digests = {}
+    for path in sorted(path for path in release.rglob("*") if path.is_file()):
+        inode = path.stat().st_ino
+        if inode not in by_inode:
+            by_inode[inode] = _sha256(path)
+        digests[path.relative_to(release).as_posix()] = by_inode[inode]
+    digests.pop(CHECKSUMS, None)
+    return digests
+
+
+def _wrong_checksums(release: Path, digests: dict[str, str | None]) -> Iterator[str]:
+    try:
+        lines = (release / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        yield f"{CHECKSUMS}: missing"
+        return
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in sorted(listed.keys() | digests.keys()):
+        if name not in digests:
+            yield f"{name}: missing"
+        elif name not in listed:
+            yield f"{name}: not in {CHECKSUMS}"
+        elif digests[name] != listed[name]:
+            yield f"{name}: its bytes are not those of {CHECKSUMS}"
+
+
+def _wrong_files(release: Path, described: Manifest, digests: dict[str, str | None]) -> Iterator[str]:
+    known = {file.path: file for file in described.files}
+    if len(known) != len(described.files):
+        yield f"{manifest.MANIFEST}: names a file twice"
+    for name in digests.keys() - known.keys():
+        if name.startswith(tuple(f"{edition}/" for edition in EDITIONS)):
+            yield f"{name}: not in {manifest.MANIFEST}"
+    for name, file in known.items():
+        if name not in digests:
+            yield f"{name}: missing, though {manifest.MANIFEST} names it"
+        elif digests[name] != file.sha256 or (release / name).stat().st_size != file.bytes:
+            yield f"{name}: its bytes are not those of {manifest.MANIFEST}"
+        elif _rows(release / name) != file.rows:
+            yield f"{name}: its rows are not as many as {manifest.MANIFEST} says"
+
+
+def _wrong_nesting(described: Manifest) -> Iterator[str]:
+    """research-safe must hold nothing but files that research holds too, byte for byte."""
+    research = {(file.subset, file.shard, file.sha256) for file in described.files if file.edition == RESEARCH}
+    for file in described.files:
+        if file.edition == RESEARCH_SAFE and (file.subset, file.shard, file.sha256) not in research:
+            yield f"{file.path}: not part of {RESEARCH}"
+
+
+def _wrong_counts(described: Manifest) -> Iterator[str]:
+    for subset, counts in described.subsets.items():
+        for edition in EDITIONS:
+            rows = sum(file.rows for file in described.files if (file.edition, file.subset) == (edition, subset))
+            if rows != counts.kept.get(edition):
+                yield f"{manifest.MANIFEST}: rows of {edition}/{subset} differ between files ({rows}) and counts"
+        if counts.rows != counts.kept.get(RESEARCH_SAFE, 0) + sum(counts.removed.values()):
+            yield f"{manifest.MANIFEST}: {subset}: rows in are not rows kept in {RESEARCH_SAFE} and rows removed"
+        if counts.rows != sum(shard.rows for shard in described.shards if shard.subset == subset):
+            yield f"{manifest.MANIFEST}: {subset}: rows in are not those of its source shards"
+
+
+def _part(path: str) -> str:
+    return EXTRA if path.endswith(f".{EXTRA}.parquet") else SAFE
+
+
+def _rows(path: Path) -> int | None:
+    try:
+        with open_parquet(path, path.name) as file:
+            return int(file.metadata.num_rows)
+    except ShardError:
+        return None
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return sha256_file(path)
+    except ShardError:
+        return None
+
+
+def _sample(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,206 @@
+"""The command line: `relaion`.
+
+What belongs here: commands, their options and what they print. What does not: the work itself.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from relaion_pipeline import __version__, links, report_tables, sample, settings, template
+from relaion_pipeline.layout import DataRoot, make_private, write_text
+from relaion_pipeline.settings import SETTINGS_FILE, SettingsError
+
+DATA = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data"),
+    envvar="RELAION_DATA",
+    show_default=True,
+    show_envvar=True,
+    help="The data root: the folder that holds relaion.toml.",
+)
+
+
+def _told(command: Callable[..., None]) -> Callable[..., None]:
+    """Show an error that says what to do as one, without a traceback; the exit status is 1."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        from relaion_pipeline.resources import EXPECTED_ERRORS  # noqa: PLC0415  (imports Dagster)
+
+        try:
+            command(*args, **options)
+        except EXPECTED_ERRORS as error:
+            raise click.ClickException(str(error)) from None
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="relaion")
+def main() -> None:
+    """Clean, prove and release Common Crawl-derived image-text metadata.
+
+    \b
+    A first release, on generated data:
+        relaion sample demo --rows 30000
+        relaion release --data demo
+        relaion verify --data demo
+        relaion ui --data demo
+    """
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Write a commented relaion.toml into FOLDER, a new data root.
+
+    \b
+    Example:
+        relaion init /srv/laion
+    """
+    path = folder / SETTINGS_FILE
+    if path.exists():
+        raise click.ClickException(f"{path} is there already; edit it, or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(path, template.settings_text(), mode=0o644)
+    keywords = folder / "keywords.txt"
+    if not keywords.exists():
+        write_text(keywords, template.KEYWORDS, mode=0o644)
+    for name in ("raw", "feeds"):
+        (folder / name).mkdir(exist_ok=True)
+    make_private(DataRoot.at(folder).private)
+    Console().print(
+        f"Wrote {path}. Put shards under {folder / 'raw'} and lists under {folder / 'feeds'}, adjust the file, "
+        f"then run: relaion release --data {folder}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@main.command("sample")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--rows", type=click.IntRange(min=1_000), default=30_000, show_default=True, help="Rows in all subsets.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same bytes.")
+@click.option("--hashes", type=click.IntRange(min=1), help="Entries in all lists.  [default: grows with the rows]")
+@click.option(
+    "--around",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Make a data root around this real shard instead (TSV or JSONL; read in place, repeatable).",
+)
+@click.option(
+    "--listed", type=click.IntRange(min=1), default=200, show_default=True, help="With --around: links to list."
+)
+def make_sample(folder: Path, rows: int, seed: int, hashes: int | None, around: tuple[Path, ...], listed: int) -> None:
+    """Make a data root with sample data in FOLDER: settings, lists and LAION-like shards.
+
+    Which rows are listed stands beside FOLDER in FOLDER.truth.parquet, for tests.
+
+    \b
+    Examples:
+        relaion sample demo --rows 300000 --seed 7
+        relaion sample real --around captions.tsv --listed 200
+    """
+    try:
+        if around:
+            summary = sample.adopt(folder, sources=list(around), listed=listed, seed=seed)
+        else:
+            with report_tables.bar("sample rows", rows) as advance:
+                summary = sample.generate(folder, rows=rows, seed=seed, hashes=hashes, progress=advance)
+    except (FileExistsError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    Console().print(
+        f"Wrote {sum(summary.rows.values()):,} rows in {summary.shards} shards and "
+        f"{sum(summary.entries.values()):,} list entries to {folder}. Next: relaion release --data {folder}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@main.command()
+@DATA
+@click.option("--version", help="Name of the release.  [default: today's date and a number, 2026-01-31.001]")
+@_told
+def release(data: Path, version: str | None) -> None:
+    """Make a release from the feeds and shards as they are now; nothing changed means nothing to do.
+
+    Interrupted or failed, it goes on where it stopped when run again. Its run shows in the UI (`relaion ui`).
+
+    \b
+    Example:
+        relaion release --data demo
+    """
+    from relaion_pipeline import launch  # noqa: PLC0415  (imports Dagster)
+
+    outcome = launch.release(DataRoot.at(data), version)
+    if outcome.failures:
+        raise click.ClickException("\n".join(outcome.failures) + "\nThe last release, if any, is as it was.")
+    report_tables.show_release(outcome.folder, made=outcome.made)
+
+
+@main.command()
+@click.argument("version", default="current")
+@DATA
+@_told
+def verify(version: str, data: Path) -> None:
+    """Prove a release again: its files against its manifest, and against the feeds and shards as they are now.
+
+    Exit status 1 if anything differs.
+
+    \b
+    Examples:
+        relaion verify --data demo
+        relaion verify 2026-01-31.001 --data demo
+    """
+    from relaion_pipeline.audit import proof  # noqa: PLC0415  (imports pandas)
+
+    with report_tables.bars() as listener:
+        findings = proof.of_release(DataRoot.at(data), version, listener)
+    report_tables.show_findings(findings)
+    if not all(finding.passed for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("source", type=click.File("r", encoding="utf-8", errors="surrogateescape"), default="-")
+def forms(source: Any) -> None:
+    """Show in which spellings links are matched: reads one link a line, prints one JSON object a line.
+
+    \b
+    Example:
+        echo 'HTTP://Example.COM/a/../b' | relaion forms
+    """
+    for line in source:
+        click.echo(json.dumps(links.describe(line.rstrip("\r\n")), ensure_ascii=True))
+
+
+@main.command()
+@DATA
+@click.option("--port", type=int, default=3000, show_default=True, help="Port on this machine.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+def ui(data: Path, port: int, host: str) -> None:
+    """Open the Dagster UI with its daemon on a data root. Stop it with Ctrl-C.
+
+    \b
+    Example:
+        relaion ui --data demo
+    """
+    from relaion_pipeline import launch  # noqa: PLC0415  (imports Dagster)
+
+    root = DataRoot.at(data)
+    try:
+        if (root.path / SETTINGS_FILE).exists():
+            settings.load(root.path)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    command, environment = launch.ui_command(root, host, port)
+    os.execvpe(command[0], command, environment)  # noqa: S606  (our own command, no shell)

@@ -1,0 +1,51 @@
+"""Everything that Dagster loads.
+
+What belongs here: putting definitions together. What does not: defining any.
+"""
+
+import os
+from collections.abc import Mapping
+
+import dagster as dg
+
+from relaion_pipeline import asset_checks, assets, jobs, settings
+from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.resources import Workspace
+
+DATA_VARIABLE = "RELAION_DATA"
+DEFAULT_DATA = "data"
+
+
+def build_defs(root: DataRoot, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+    """The definitions for one data root; `overrides` swaps resources.
+
+    Without a settings file there is nothing to release: one asset then says what to do.
+
+    Raises:
+        SettingsError: the settings file is wrong.
+    """
+    resources: dict[str, object] = {"workspace": Workspace(data_root=str(root.path)), **(overrides or {})}
+    if not (root.path / settings.SETTINGS_FILE).exists():
+        return dg.Definitions(assets=[_no_dataset(root)])
+    return dg.Definitions(
+        assets=assets.build(settings.load(root.path)),
+        asset_checks=[asset_checks.gate_checks, asset_checks.published_files],
+        jobs=[jobs.release_job],
+        resources=resources,
+        # Every step of the multiprocess executor imports anew: seconds each. Slices use all cores by themselves.
+        executor=dg.in_process_executor,
+    )
+
+
+def _no_dataset(root: DataRoot) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        "no_dataset_yet",
+        description=f"There is no {settings.SETTINGS_FILE} in {root.path}. Run `relaion sample DIR` for a sample, or "
+        f"`relaion init DIR` for settings of your own; then start the UI with {DATA_VARIABLE}=DIR.",
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions for the data root named by the environment."""
+    return build_defs(DataRoot.at(os.environ.get(DATA_VARIABLE, DEFAULT_DATA)))

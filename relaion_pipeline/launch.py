@@ -1,0 +1,99 @@
+"""Starting Dagster on a data root: a release run in this process, or the UI.
+
+What belongs here: the instance, and launching. What does not: what a run does.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from relaion_pipeline import definitions, progress, report_tables, settings
+from relaion_pipeline.audit import published
+from relaion_pipeline.definitions import DATA_VARIABLE
+from relaion_pipeline.jobs import RELEASE_JOB
+from relaion_pipeline.layout import DataRoot, make_private, write_text
+from relaion_pipeline.release import versions
+from relaion_pipeline.release.inputs import Inputs
+
+INSTANCE_SETTINGS = """\
+# Dagster's own settings for this data root; https://docs.dagster.io/deployment/oss/dagster-yaml lists them all.
+telemetry:
+  enabled: false
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a release run ended."""
+
+    folder: Path | None  # of the current release
+    made: bool  # whether this run made it
+    failures: tuple[str, ...] = ()
+
+
+def prepare_home(root: DataRoot) -> Path:
+    """Make sure that `dagster_home` is there, with telemetry off. Private: event logs are nobody else's business."""
+    home = make_private(root.dagster_home)
+    if not (home / "dagster.yaml").exists():
+        write_text(home / "dagster.yaml", INSTANCE_SETTINGS)
+    return home
+
+
+def release(root: DataRoot, version: str | None = None) -> Outcome:
+    """Run the release job in this process, on the instance that the UI shows, unless nothing changed.
+
+    Raises:
+        SettingsError, ShardError, FeedError, KeywordError: the inputs cannot be read.
+    """
+    inputs = Inputs(root, settings.load(root.path))
+    unchanged = inputs.unchanged_release()
+    if unchanged is not None:
+        versions.make_current(root, unchanged)
+        return Outcome(root.release(unchanged), made=False)
+    rows = sum(shard.rows for shard in inputs.shards)
+    os.environ["DAGSTER_HOME"] = str(prepare_home(root))
+    os.environ[DATA_VARIABLE] = str(root.path)
+    job = dg.build_reconstructable_job(
+        "relaion_pipeline.launch", "reconstruct_release_job", reconstructable_args=(str(root.path),)
+    )
+    config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if version is not None:
+        config["ops"] = {"release": {"config": {"version": version}}}
+    with (
+        dg.DagsterInstance.get() as instance,
+        report_tables.bars(rows) as listener,
+        progress.listening(listener),
+        dg.execute_job(job, instance=instance, run_config=config) as result,
+    ):
+        if not result.success:
+            return Outcome(versions.current(root), made=False, failures=_failures(result))
+    return Outcome(published.current_release(root), made=True)
+
+
+def reconstruct_release_job(data_root: str) -> dg.JobDefinition:
+    """The release job of a data root, for Dagster to build by name."""
+    return definitions.build_defs(DataRoot.at(data_root)).resolve_job_def(RELEASE_JOB)
+
+
+def ui_command(root: DataRoot, host: str, port: int) -> tuple[list[str], dict[str, str]]:
+    """The command and environment that start the UI and its daemon on a data root."""
+    environment = os.environ | {"DAGSTER_HOME": str(prepare_home(root)), DATA_VARIABLE: str(root.path)}
+    module = ["-m", definitions.__name__]
+    command = [sys.executable, "-m", "dagster", "dev", *module, "--host", host, "--port", str(port)]
+    return command, environment
+
+
+def _failures(result: dg.JobExecutionResult) -> tuple[str, ...]:
+    """What the failed steps said, each once; checks that failed by name."""
+    told = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            said = data.user_failure_data.description if data.user_failure_data else None
+            told.append(f"{event.step_key}: {said or (data.error.message.strip() if data.error else 'failed')}")
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
+            told.append(f"check {event.asset_check_evaluation_data.check_name} failed")
+    return tuple(dict.fromkeys(told)) or ("the run failed; see it in the UI",)

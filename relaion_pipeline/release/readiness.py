@@ -1,0 +1,82 @@
+"""Whether a release may be made: everything is there, made from the inputs as they are now, and proved.
+
+Nothing is taken from the order in which things ran. What is behind is named, with what to run.
+"""
+
+from dataclasses import dataclass
+
+from relaion_pipeline.audit import evidence as evidence_files
+from relaion_pipeline.audit import gate as gate_records
+from relaion_pipeline.audit.evidence import Evidence
+from relaion_pipeline.audit.gate import GateRecord
+from relaion_pipeline.audit.verification import Verifier
+from relaion_pipeline.release import editions
+from relaion_pipeline.release.editions import StagedShard
+from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.screening import verdicts
+from relaion_pipeline.screening.screen import Screener
+from relaion_pipeline.screening.verdicts import Counts
+from relaion_pipeline.shards.stock import StockedShard
+
+_SHOWN = 10
+
+
+class ReleaseRefusedError(Exception):
+    """A release must not be made; the message says which slice is behind, or what the gate found, and what to run."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a release is put together from, once all of it was found in order."""
+
+    staged: tuple[StagedShard, ...]
+    counts: dict[str, Counts]  # by subset
+    gate: GateRecord
+
+
+def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
+    """Hold everything staged against the inputs as they are now, and the gate's record against the evidence.
+
+    Raises:
+        ReleaseRefusedError: something is missing, behind, or did not pass.
+    """
+    staged, found, behind = [], [], []
+    counts = {subset: Counts() for subset in inputs.settings.subsets}
+    for shard in inputs.shards:
+        header = verdicts.read_header(inputs.root.verdicts(shard.subset, shard.stem))
+        edition = editions.read_record(inputs.root, shard.subset, shard.stem)
+        proof = evidence_files.read(inputs.root, shard.subset, shard.stem)
+        if header is None or header.key != screener.key(shard):
+            behind.append(f"{shard.name}: its verdicts are not of the lists, settings and code as they are now")
+        elif edition is None or edition.key != editions.key(shard, header, inputs.settings):
+            behind.append(f"{shard.name}: its edition files are not of its verdicts as they are now")
+        elif proof is None or not _proves(proof, shard, edition, verifier):
+            behind.append(f"{shard.name}: its edition files, as they are now, are not verified")
+        else:
+            counts[shard.subset] += header.counts
+            staged.append(edition)
+            found.append(proof)
+    if behind:
+        more = f"\nand {len(behind) - _SHOWN} more" if len(behind) > _SHOWN else ""
+        listed = "\n".join(behind[:_SHOWN]) + more
+        raise ReleaseRefusedError(f"{listed}\nRun `relaion release`, or materialise all of these slices' assets")
+    return Ready(tuple(staged), counts, _gate(inputs, found))
+
+
+def _proves(proof: Evidence, shard: StockedShard, edition: StagedShard, verifier: Verifier) -> bool:
+    files = (shard.source_sha256, edition.safe.sha256, edition.extra.sha256)
+    return proof.key == verifier.key(shard, *files)
+
+
+def _gate(inputs: Inputs, found: list[Evidence]) -> GateRecord:
+    gate = gate_records.read_record(inputs.root)
+    if gate is None or gate.evidence_sha256 != evidence_files.digest(found):
+        raise ReleaseRefusedError(
+            "the gate has not judged this evidence: run `relaion release`, or materialise `edition_set`"
+        )
+    if not gate.passed:
+        raise ReleaseRefusedError(
+            f"the gate failed: {', '.join(gate.failed)}. Nothing was released; the last release stands. "
+            f"See Data Docs in {inputs.root.data_docs}"
+        )
+    return gate

@@ -1,0 +1,98 @@
+"""What the terminal shows: progress bars while work goes on, tables when it is done."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from relaion_pipeline.audit.published import Finding
+from relaion_pipeline.layout import EDITIONS
+from relaion_pipeline.progress import Listener
+from relaion_pipeline.release import manifest
+from relaion_pipeline.screening.verdicts import Reason
+
+
+@contextmanager
+def bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show one progress bar; yields a function to tell progress to."""
+    with _progress() as shown:
+        task = shown.add_task(name, total=total)
+        yield lambda advance: shown.advance(task, advance)
+
+
+@contextmanager
+def bars(total: int | None = None) -> Iterator[Listener]:
+    """Show a progress bar for each stage as it begins, each of `total` rows; yields who is to be told."""
+    with _progress() as shown:
+        tasks: dict[str, TaskID] = {}
+        one_at_a_time = Lock()  # stages are told of from several threads
+
+        def told(stage: str, rows: int) -> None:
+            with one_at_a_time:
+                if stage not in tasks:
+                    tasks[stage] = shown.add_task(stage, total=total)
+                shown.advance(tasks[stage], rows)
+
+        yield told
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def show_release(folder: Path | None, *, made: bool) -> None:
+    """Print what a release holds, and where it lies."""
+    console = Console()
+    assert folder is not None  # a run that did not fail has made or found one
+    described = manifest.read(folder)
+    table = Table(title=f"{described.title}, release {described.release}", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("rows")
+    columns = [*described.subsets.items(), ("all", described.total)]
+    for name, _ in columns:
+        table.add_column(name, justify="right")
+
+    def add(name: str, numbers: list[int], *, style: str | None = None) -> None:
+        table.add_row(name, *(f"{number:,}" for number in numbers), style=style)
+
+    counts = [each for _, each in columns]
+    add("in", [each.rows for each in counts], style="bold")
+    for reason in Reason:
+        if described.total.removed.get(reason):
+            add(f"removed: {reason.replace('_', ' ')}", [each.removed[reason] for each in counts])
+    for edition in EDITIONS:
+        add(f"kept in {edition}", [each.kept[edition] for each in counts], style="bold")
+    table.add_section()
+    for feed in sorted(described.total.listed_by_feed):
+        add(f"listed by {feed}", [each.listed_by_feed[feed] for each in counts])
+    add("listed by any (feeds overlap)", [each.listed for each in counts], style="bold")
+    add("not screened by image", [each.not_screened_by_image for each in counts])
+    console.print(table)
+    said = "Released" if made else "Nothing changed since the last release"
+    console.print(f"{said}: {folder}", soft_wrap=True, highlight=False)
+
+
+def show_findings(findings: list[Finding]) -> None:
+    """Print what was proved and what was not."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("", "checked", "found"):
+        table.add_column(column)
+    for finding in findings:
+        table.add_row(
+            "[green]ok[/]" if finding.passed else "[red]FAILED[/]", finding.name.replace("_", " "), finding.detail
+        )
+    console = Console()
+    console.print(table)
+    failed = sum(not finding.passed for finding in findings)
+    console.print(f"{failed} of {len(findings)} checks failed." if failed else f"All {len(findings)} checks passed.")

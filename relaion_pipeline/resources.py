@@ -1,0 +1,111 @@
+"""What assets are handed: the data root they work on.
+
+What belongs here: resources, and turning our errors into Dagster's. What does not: assets, settings.
+Dagster explains the concept under "Resources".
+"""
+
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from pathlib import Path
+
+import dagster as dg
+
+import relaion_pipeline
+from relaion_pipeline import settings
+from relaion_pipeline.audit.published import NoReleaseError
+from relaion_pipeline.audit.verification import VerificationError
+from relaion_pipeline.database import QueryError
+from relaion_pipeline.feeds.blocklist import BlocklistError
+from relaion_pipeline.feeds.errors import FeedError
+from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.release import lock
+from relaion_pipeline.release.editions import EditionError
+from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.release.lock import Holder, LockedError
+from relaion_pipeline.release.manifest import ManifestError
+from relaion_pipeline.release.readiness import ReleaseRefusedError
+from relaion_pipeline.screening.keywords import KeywordError
+from relaion_pipeline.screening.screen import ScreeningError
+from relaion_pipeline.settings import SettingsError
+from relaion_pipeline.shards import ShardError
+
+EXPECTED_ERRORS = (
+    BlocklistError,
+    EditionError,
+    FeedError,
+    KeywordError,
+    LockedError,
+    ManifestError,
+    NoReleaseError,
+    QueryError,
+    ReleaseRefusedError,
+    ScreeningError,
+    SettingsError,
+    ShardError,
+    VerificationError,
+)
+"""Errors whose messages say what, where and what to do, and hold no entry or value."""
+
+
+class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic over what it yields, which is itself
+    """The data root that the definitions were built for."""
+
+    data_root: str
+
+    def root(self) -> DataRoot:
+        """The data root."""
+        return DataRoot.at(self.data_root)
+
+    @contextmanager
+    def inputs(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[Inputs]:
+        """The inputs as they are now, while this run holds the data root's lock; errors leave as `dg.Failure`."""
+        with failures():
+            root = self.root()
+            self._lock(root, context)
+            yield Inputs(root, settings.load(root.path))
+
+    def _lock(self, root: DataRoot, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> None:
+        """Take the lock for the run. A run launched step by step in child processes is its parent's."""
+
+        def is_over(run_id: str) -> bool:
+            run = context.instance.get_run_by_id(run_id)
+            return run.is_finished if run is not None else False
+
+        parent = parent_process()
+        process = parent.pid if parent is not None and parent.pid is not None else os.getpid()
+        dead = lock.acquire(root, Holder.of_process(context.run.run_id, process), is_over)
+        if dead is not None and not is_over(dead.run):
+            context.log.warning(
+                "Run %s held the data root and its process is gone; this run takes over. "
+                "Mark that run as cancelled in the UI if it still shows as started.",
+                dead.run,
+            )
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn errors into `dg.Failure`. The unexpected is told by kind and place, since its text may quote a row."""
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except EXPECTED_ERRORS as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
+    except Exception as error:  # noqa: BLE001
+        raise dg.Failure(
+            description=f"unexpected {type(error).__name__} at {_place(error)}; please report it", allow_retries=False
+        ) from None
+
+
+def _place(error: BaseException) -> str:
+    """Where in our own code an error arose: `screening/screen.py:88`."""
+    package = Path(relaion_pipeline.__file__).parent
+    ours = [
+        f"{Path(frame.filename).relative_to(package)}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(package)
+    ]
+    return ours[-1] if ours else "an unknown place"
