@@ -1,0 +1,38 @@
+"""Measure a release against a plain DuckDB copy of the same shards, stage by stage, and what each form costs.
+
+The baseline is what anyone would do who only wanted the same rows in new files:
+`COPY (FROM read_parquet('shards')) TO 'copy' (FORMAT parquet, COMPRESSION zstd)`, shard by shard.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import forms_cost, release_cost
+from relaion_pipeline import report_tables, sample
+
+
+def main() -> None:
+    """Run the measurements that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("bench"), help="where data goes; kept for the next run")
+    parser.add_argument("--rows", type=int, default=4_000_000)
+    parser.add_argument("--hashes", type=int, default=16_200_000)
+    parser.add_argument("--only", choices=("release", "forms"), help="one measurement instead of all")
+    chosen = parser.parse_args()
+    data = chosen.folder / f"rows-{chosen.rows}-hashes-{chosen.hashes}"
+    if not (data / "relaion.toml").exists():
+        shutil.rmtree(data, ignore_errors=True)
+        with report_tables.bar("sample rows", chosen.rows) as advance:
+            sample.generate(data, rows=chosen.rows, seed=1, hashes=chosen.hashes, progress=advance)
+    console = Console()
+    if chosen.only != "forms":
+        release_cost.measure(data, console)
+    if chosen.only != "release":
+        forms_cost.measure(data, console)
+
+
+if __name__ == "__main__":
+    main()
