@@ -145,10 +145,11 @@ def test_a_waiver_names_the_number_in_the_feed_not_in_the_file(tmp_path: Path) -
     (tmp_path / "a").write_text(f"{MD5[0]}\n{MD5[1]}\n")
     (tmp_path / "b").write_text("0" * 32 + "\n")
     feed = feed_of(files="?", **IMAGE)
-    guard = Guard("invented", feed)
-    for batch in feeds.load("invented", feed, tmp_path):
-        guard.see(batch)
-    assert guard.finish().quarantined_entries == (3,)
+    for waived, quarantined in (((), (3,)), ((1,), (3,)), ((3,), ())):
+        guard = Guard("invented", feed, waived=waived)
+        for batch in feeds.load("invented", feed, tmp_path):
+            guard.see(batch)
+        assert guard.finish().quarantined_entries == quarantined
 
 
 def test_what_the_links_package_refuses_is_quarantined_waived_or_not(tmp_path: Path) -> None:
