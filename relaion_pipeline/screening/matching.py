@@ -74,7 +74,7 @@ def flagged(
     if columns.punsafe is None:
         unscored = "coalesce(tag NOT IN ('UNLIKELY', 'UNSURE', 'NSFW'), true)"
     not_a_hash = (
-        f"{kind} IS NOT NULL AND (length({kind}) <> {DIGEST_BYTES[kind] * 2} OR {keys.image_key_sql(kind)} IS NULL)"
+        f"NOT coalesce(regexp_full_match({kind}, '[0-9a-fA-F]{{{DIGEST_BYTES[kind] * 2}}}'), true)"
         for kind in sorted(image_kinds)
     )
     conditions = {
