@@ -323,7 +323,7 @@ def _contents(connection: duckdb.DuckDBPyConnection, path: Path, verdicts: Path 
         claimed = f"LEFT JOIN read_parquet({literal(str(verdicts))}) AS claimed ON held.file_row_number = claimed.row"
     found = connection.execute(
         f"""
-        SELECT {part} AS part, count(*), sum(hash({columns})::uhugeint)
+        SELECT {part} AS part, count(*), sum(hash({columns})::hugeint)
         FROM read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false) AS held {claimed}
         GROUP BY part
         """
