@@ -22,6 +22,8 @@ INSTANCE_SETTINGS = """\
 # Dagster's own settings for this data root; https://docs.dagster.io/deployment/oss/dagster-yaml lists them all.
 telemetry:
   enabled: false
+nux:  # no invitation to join mailing lists
+  enabled: false
 """
 
 
@@ -82,7 +84,9 @@ def ui_command(root: DataRoot, host: str, port: int) -> tuple[list[str], dict[st
     """The command and environment that start the UI and its daemon on a data root."""
     environment = os.environ | {"DAGSTER_HOME": str(prepare_home(root)), DATA_VARIABLE: str(root.path)}
     module = ["-m", definitions.__name__]
-    command = [sys.executable, "-m", "dagster", "dev", *module, "--host", host, "--port", str(port)]
+    # `dg dev`, which the warning recommends, starts this very command and needs a package of its own.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", *module, "--host", host, "--port", str(port)]
     return command, environment
 
 
