@@ -16,7 +16,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         inputs.compiled_blocklist(settings),
         *(inputs.shards(part) for part in parts),
         *(slices.screened(settings, part) for part in parts),
-        *(slices.written(part) for part in parts),
+        *(slices.written(settings, part) for part in parts),
         *(slices.verified(settings, part) for part in parts),
         release.edition_set(settings),
         release.release(settings),

@@ -29,7 +29,12 @@ def edition_set(settings: Settings) -> dg.AssetsDefinition:
 
     @graph.asset(
         graph.EDITION_SET,
-        deps=[part.key(stage) for part in graph.slices(settings) for stage in ("screened", "verified")],
+        deps=[
+            *(part.key(stage) for part in graph.slices(settings) for stage in ("screened", "verified")),
+            graph.SETTINGS,
+            graph.KEYWORDS,
+            *graph.feed_keys(settings),
+        ],
         group="release",
         kinds={"parquet"},
         description="All edition files of all slices, for the gate to judge.",

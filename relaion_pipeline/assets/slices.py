@@ -57,12 +57,12 @@ def screened(settings: Settings, part: Slice) -> dg.AssetsDefinition:
     return verdicts
 
 
-def written(part: Slice) -> dg.AssetsDefinition:
+def written(settings: Settings, part: Slice) -> dg.AssetsDefinition:
     """The asset of one slice's edition files."""
 
     @graph.asset(
         part.key("editions"),
-        deps=[part.key("screened"), part.key("shards"), graph.SETTINGS],
+        deps=[part.key("screened"), part.key("shards"), graph.KEYWORDS, graph.SETTINGS, *graph.feed_keys(settings)],
         group=part.subset,
         kinds={"parquet"},
         description=f"Edition files of slice {part.name}, not yet released.",
