@@ -1,0 +1,106 @@
+"""Data versions say what something was made from; what is out of date shows in the UI, and nothing else does."""
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from relaion_pipeline.layout import DataRoot
+from relaion_pipeline_tests.orchestration import runs
+from relaion_pipeline_tests.orchestration.conftest import Copies
+
+FEED = dg.AssetKey(["feeds", "hrw-links"])
+DOWNSTREAM_STAGES = {"screened", "editions", "verified", "edition_set", "release"}
+
+
+def test_nothing_changed_nothing_is_new(released: DataRoot, copy_of: Copies) -> None:
+    """Run again elsewhere: no path, time or run enters a data version."""
+    root = copy_of(released)
+    assert runs.out_of_date(root) == {}
+    assert runs.execute(root).success
+    assert runs.data_versions(root) == runs.data_versions(released)
+    assert runs.out_of_date(root) == {}
+
+
+def test_a_changed_list_makes_stale_exactly_what_depends_on_it(released: DataRoot, copy_of: Copies) -> None:
+    root = copy_of(released)
+    with (root.path / "feeds" / "hrw" / "links.txt").open("a") as file:
+        file.write("https://added.example/one.jpg\n")
+    ran = runs.execute(root, assets=[FEED])
+    assert ran.done == {"feeds__hrw_links"}
+    stale = runs.out_of_date(root)
+    assert {key.split("/")[0] for key in stale} == DOWNSTREAM_STAGES | {"blocklist"}
+    assert len(stale) == 3 * 3 * runs.SLICES + 3
+    assert all(blamed == {FEED.to_user_string()} for blamed in stale.values())
+
+
+def test_materialising_what_is_stale_makes_a_release(released: DataRoot, copy_of: Copies) -> None:
+    """The UI's "materialize changed and missing", after a list changed."""
+    root = copy_of(released)
+    with (root.path / "feeds" / "hrw" / "links.txt").open("a") as file:
+        file.write("https://added.example/one.jpg\n")
+    assert runs.execute(root, assets=[FEED]).success
+    ran = runs.execute(root, assets=[dg.AssetKey.from_user_string(key) for key in runs.out_of_date(root)])
+    assert ran.success, ran.messages
+    assert "shards__2B_en_00" not in ran.done
+    assert runs.out_of_date(root) == {}
+
+
+def test_a_changed_shard_makes_stale_only_its_slice(released: DataRoot, copy_of: Copies) -> None:
+    root = copy_of(released)
+    shard = min((root.path / "raw" / "1B-nolang").iterdir())
+    table = pq.read_table(shard)
+    pq.write_table(table.slice(0, len(table) - 1), shard)
+    assert runs.execute(root, assets=[dg.AssetKey(["shards", "1B-nolang-00"])]).success
+    assert set(runs.out_of_date(root)) == {f"{stage}/1B-nolang-00" for stage in ("screened", "editions", "verified")}
+
+
+SLICE_METADATA = {
+    "shards": {"dagster/row_count", "shards", "bytes", "dagster/column_schema"},
+    "screened": {"dagster/row_count", "shards"},
+    "editions": {
+        "dagster/row_count",
+        "rows in research",
+        "rows in research-safe",
+        "bytes",
+        "dagster/column_schema",
+    },
+    "verified": {"dagster/row_count"},
+}
+
+
+def test_slices_say_nothing_of_what_was_listed_in_them(released: DataRoot) -> None:
+    """A slice may hold one shard, and where listed rows stood is nobody's business: only these keys are shown."""
+    found = runs.metadata(released)
+    seen = set()
+    for key, metadata in found.items():
+        if key.path[0] in SLICE_METADATA:
+            seen.add(key.path[0])
+            assert set(metadata) == SLICE_METADATA[key.path[0]], key
+    assert seen == set(SLICE_METADATA)
+
+
+def test_verdicts_of_a_slice_count_all_rows_whatever_was_found(released: DataRoot) -> None:
+    found = runs.metadata(released)
+    for key, metadata in found.items():
+        if key.path[0] == "screened":
+            shards = found[dg.AssetKey(["shards", key.path[1]])]
+            assert metadata == {"dagster/row_count": shards["dagster/row_count"], "shards": shards["shards"]}
+
+
+def test_logs_of_slices_tell_no_counts(first_run: tuple[DataRoot, runs.Ran]) -> None:
+    root, ran = first_run
+    with runs.instance(root) as opened:
+        told = [
+            event.user_message
+            for event in opened.all_logs(ran.run_id)
+            if not event.is_dagster_event and (event.step_key or "").split("__")[0] in SLICE_METADATA
+        ]
+    assert told == []
+
+
+@pytest.mark.parametrize("key", [dg.AssetKey("edition_set"), dg.AssetKey("release")])
+def test_the_table_of_removals_is_by_subset_and_feed(released: DataRoot, key: dg.AssetKey) -> None:
+    table = runs.metadata(released)[key]["removals"]
+    assert table.splitlines()[0] == "| | 2B-en | 2B-multi | 1B-nolang | all |"
+    rows = {cells[1].strip() for line in table.splitlines() if (cells := line.split("|"))}
+    assert {"rows in", "listed by any", "listed by hrw-links", "kept in research", "kept in research-safe"} <= rows
