@@ -171,6 +171,21 @@ def verify(version: str, data: Path) -> None:
 
 
 @main.command()
+@DATA
+@_told
+def status(data: Path) -> None:
+    """Show lists, shards and the current release, whether anything changed since, and what to look at.
+
+    \b
+    Example:
+        relaion status --data demo
+    """
+    from relaion_pipeline import status as statuses  # noqa: PLC0415  (reads and digests all inputs)
+
+    report_tables.show_status(statuses.of(DataRoot.at(data)))
+
+
+@main.command()
 @click.argument("source", type=click.File("r", encoding="utf-8", errors="surrogateescape"), default="-")
 def forms(source: Any) -> None:
     """Show in which spellings links are matched: reads one link a line, prints one JSON object a line.

@@ -85,6 +85,10 @@ class DataRoot:
     def verdicts(self, subset: str, stem: str) -> Path:
         return self.private / "verdicts" / subset / f"{stem}.parquet"
 
+    def entry_counts(self, subset: str, stem: str) -> Path:
+        """How many rows of a shard each entry of each feed matched."""
+        return self.private / "entry_counts" / subset / f"{stem}.parquet"
+
     def staged(self, subset: str, stem: str, part: str) -> Path:
         """A built, not yet released file of an edition; `part` is `safe` or `extra`."""
         return self.private / "staged" / subset / f"{stem}.{part}.parquet"

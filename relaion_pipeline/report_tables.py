@@ -7,6 +7,7 @@ from threading import Lock
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -15,6 +16,9 @@ from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.progress import Listener
 from relaion_pipeline.release import manifest
 from relaion_pipeline.screening.verdicts import Reason
+from relaion_pipeline.status import Status
+
+_SET_ASIDE = ("malformed", "unmatchable", "withdrawn", "quarantined")
 
 
 @contextmanager
@@ -96,3 +100,33 @@ def show_findings(findings: list[Finding]) -> None:
     console.print(table)
     failed = sum(not finding.passed for finding in findings)
     console.print(f"{failed} of {len(findings)} checks failed." if failed else f"All {len(findings)} checks passed.")
+
+
+def show_status(status: Status) -> None:
+    """Print where a data root stands."""
+    console = Console()
+    set_aside = [name for name in _SET_ASIDE if any(f.counts and getattr(f.counts, name) for f in status.feeds)]
+    feeds = Table(title="Lists", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("feed", "partner", "version"):
+        feeds.add_column(column, no_wrap=column == "feed")
+    for column in ("entries", *set_aside):
+        feeds.add_column(column, justify="right")
+    feeds.add_column("")
+    for feed in status.feeds:
+        numbers = [getattr(feed.counts, name) for name in ("usable", *set_aside)] if feed.counts else []
+        shown = [f"{number:,}" for number in numbers] or ["not read yet", *[""] * len(set_aside)]
+        feeds.add_row(feed.name, feed.partner, feed.version, *shown, "changed" if feed.changed else "")
+    console.print(feeds)
+    subsets = Table(title="Shards", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("subset", "shards", "MiB", "slices"):
+        subsets.add_column(column, justify="left" if column == "subset" else "right")
+    for subset in status.subsets:
+        subsets.add_row(subset.name, f"{subset.shards:,}", f"{subset.bytes / 2**20:,.1f}", str(subset.slices))
+    console.print(subsets)
+    for warning in status.warnings:
+        console.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True, highlight=False)
+    if status.current is None:
+        console.print("No release yet; run: relaion release")
+    else:
+        said = "made from just these inputs" if status.unchanged else "inputs changed since; run: relaion release"
+        console.print(f"Current release: {status.current}, {said}", highlight=False)

@@ -101,7 +101,9 @@ class Feed(_Model):
     kind: FeedKind = Field(description="what an entry lists")
     hash: HashName | None = Field(None, description="hash function, for kinds image and link-hash")
     encoding: Encoding = Field(Encoding.HEX, description="how digests are written")
-    column: str | None = Field(None, description="CSV and TSV: the column that holds the entry")
+    column: str | None = Field(
+        None, description="CSV, TSV and JSONL: the column, its number, or the dotted key that holds the entry"
+    )
     link_form: str | None = Field(
         None, description="the one spelling whose hash the partner lists; undeclared, every spelling is tried"
     )
@@ -111,6 +113,29 @@ class Feed(_Model):
     max_rows_per_entry: int = Field(
         100_000, ge=1, description="an entry that matches more rows than this is quarantined until waived"
     )
+
+    @model_validator(mode="after")
+    def _kind_goes_with_format(self) -> Self:
+        from relaion_pipeline.feeds.formats import READERS  # noqa: PLC0415  (readers are handed a `Feed`)
+
+        reader = READERS.get(self.format)
+        if reader is None:
+            raise ValueError(f"there is no format '{self.format}'; use one of {', '.join(sorted(READERS))}")
+        if self.kind not in reader.kinds:
+            kinds = ", ".join(sorted(reader.kinds))
+            raise ValueError(f"format '{self.format}' does not go with kind '{self.kind}'; use one of {kinds}")
+        return self
+
+    @model_validator(mode="after")
+    def _form_is_known(self) -> Self:
+        from relaion_pipeline.links import FORMS  # noqa: PLC0415  (loads the public suffix list)
+        from relaion_pipeline.links.vectorised import SAFE_BROWSING  # noqa: PLC0415
+
+        if self.link_form is not None and self.link_form not in {*FORMS, SAFE_BROWSING}:
+            raise ValueError(f"there is no link form '{self.link_form}'; docs/links.md has the table of forms")
+        if self.link_form is not None and self.kind not in {FeedKind.LINK_HASH, FeedKind.DECLARED}:
+            raise ValueError(f"`link_form` goes with hashed links, not with kind '{self.kind}'")
+        return self
 
     @model_validator(mode="after")
     def _hash_goes_with_kind(self) -> Self:

@@ -41,6 +41,7 @@ def edition_set(settings: Settings) -> dg.AssetsDefinition:
     )
     def collected(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
         with workspace.inputs(context) as inputs:
+            screener(inputs).refuse_broad_entries(inputs.shards)
             counts = counts_by_subset(inputs)
             total = sum(counts.values(), Counts())
             return dg.MaterializeResult(

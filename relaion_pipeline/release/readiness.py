@@ -60,6 +60,7 @@ def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
         more = f"\nand {len(behind) - _SHOWN} more" if len(behind) > _SHOWN else ""
         listed = "\n".join(behind[:_SHOWN]) + more
         raise ReleaseRefusedError(f"{listed}\nRun `relaion release`, or materialise all of these slices' assets")
+    screener.refuse_broad_entries(inputs.shards)
     return Ready(tuple(staged), counts, _gate(inputs, found))
 
 

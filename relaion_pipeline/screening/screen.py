@@ -8,11 +8,12 @@ from itertools import groupby
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from relaion_pipeline import database
 from relaion_pipeline.feeds.blocklist import Blocklist
 from relaion_pipeline.feeds.entries import Kind
-from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.layout import DataRoot, make_private, written_whole
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.screening import matching, verdicts
 from relaion_pipeline.screening.keywords import Keywords
@@ -114,6 +115,35 @@ class Screener:
             total += header.counts
         return total
 
+    def refuse_broad_entries(self, shards: Sequence[StockedShard]) -> None:
+        """Stop where one entry matched more rows than its feed's `max_rows_per_entry`, unless a waiver names it.
+
+        A slip in a list (the address of an empty image, of a whole host) would else remove masses; and to leave
+        the entry out would publish what it may rightly list. So an operator decides.
+
+        Raises:
+            ScreeningError: names feed and number of such entries, not what they list.
+        """
+        files = [self.root.entry_counts(shard.subset, shard.stem) for shard in shards]
+        paths = ", ".join(database.literal(str(path)) for path in files if path.exists())
+        if not paths:
+            return
+        with database.connect(self.root, self.settings.limits) as connection, database.asking("counting rows by entry"):
+            counted = connection.execute(
+                f"SELECT feed, entry, sum(rows)::bigint FROM read_parquet([{paths}]) GROUP BY ALL ORDER BY ALL"
+            ).fetchall()
+        waived = {(w.feed, w.entry) for w in self.settings.waivers if w.kind == "quarantined-entry"}
+        broad = [
+            f"feed '{feed}', entry number {entry}: matches {rows:,} rows, more than max_rows_per_entry = {limit:,}"
+            for feed, entry, rows in counted
+            if rows > (limit := self.settings.feeds[feed].max_rows_per_entry) and (feed, entry) not in waived
+        ]
+        if broad:
+            raise ScreeningError(
+                "\n".join(broad[:10]) + "\nHave the list corrected, or accept such an entry by name:\n"
+                '[[waivers]]\nkind = "quarantined-entry"\nfeed = "..."\nentry = ...\nreason = "..."\nby = "..."'
+            )
+
     def _ask_apart(self, shards: Sequence[StockedShard], progress: Callable[[int], None]) -> list[str]:
         """Screen one by one, so that a shard that cannot be read is named and the others are done."""
         failures = []
@@ -138,6 +168,7 @@ class Screener:
             matching.create_hits(connection, lists, columns)
             for place, table in _verdicts_by_shard(connection, len(shards)):
                 shard = shards[place]
+                self._write_entry_counts(shard, _entry_counts(connection, place))
                 rows, not_screened = counted.get(place, (0, 0))
                 if rows != shard.rows:
                     raise ScreeningError(f"{shard.name}: holds {rows} rows, not {shard.rows}; did it change meanwhile?")
@@ -163,6 +194,12 @@ class Screener:
             bits = batch["bits"].to_numpy() | np.where(with_keyword, keyword_bit, 0).astype(np.uint16)
             batches.append(pa.record_batch({"file": batch["file"], "row": batch["row"], "bits": pa.array(bits)}))
         connection.register("flagged", pa.Table.from_batches(batches))
+
+    def _write_entry_counts(self, shard: StockedShard, counts: pa.Table) -> None:
+        path = self.root.entry_counts(shard.subset, shard.stem)
+        make_private(path.parent)
+        with written_whole(path) as temporary:
+            pq.write_table(counts, temporary, compression="zstd")
 
     def _write(self, shard: StockedShard, table: pa.Table, not_screened_by_image: int) -> None:
         bits = table.column("bits").to_numpy()
@@ -219,3 +256,15 @@ def _verdicts_by_shard(connection: duckdb.DuckDBPyConnection, shards: int) -> It
     for place in range(shards):
         query = f"SELECT row, bits, feeds, forms FROM verdicts WHERE file = {place} ORDER BY row"
         yield place, connection.sql(query).to_arrow_table()
+
+
+def _entry_counts(connection: duckdb.DuckDBPyConnection, place: int) -> pa.Table:
+    """A table `feed, entry, rows` of one shard: how many of its rows each entry matched."""
+    counts: pa.Table = connection.sql(
+        f"""
+        SELECT feeds.name AS feed, entry, count(DISTINCT row) AS rows
+        FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed
+        WHERE file = {place} GROUP BY ALL ORDER BY ALL
+        """
+    ).to_arrow_table()
+    return counts

@@ -1,0 +1,89 @@
+"""Where a data root stands: its lists, its shards, its release, and what an operator should look at."""
+
+import stat
+from dataclasses import dataclass
+
+from relaion_pipeline import settings
+from relaion_pipeline.feeds import compiling, loading
+from relaion_pipeline.feeds.guards import FeedCounts
+from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.release import versions
+from relaion_pipeline.release.inputs import Inputs
+
+_READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
+
+
+@dataclass(frozen=True)
+class FeedStatus:
+    """One list: what it held when it was read last, and whether its files changed since."""
+
+    name: str
+    partner: str
+    version: str
+    counts: FeedCounts | None  # None: not read yet
+    changed: bool
+
+
+@dataclass(frozen=True)
+class SubsetStatus:
+    """One subset's shards as they lie there."""
+
+    name: str
+    shards: int
+    bytes: int
+    slices: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """A whole data root."""
+
+    current: str | None  # version of the current release
+    unchanged: bool  # whether that was made from just these inputs
+    feeds: tuple[FeedStatus, ...]
+    subsets: tuple[SubsetStatus, ...]
+    warnings: tuple[str, ...]
+
+
+def of(root: DataRoot) -> Status:
+    """Look at a data root; nothing is compiled, screened or written but digests of files.
+
+    Raises:
+        SettingsError, FeedError, ShardError, KeywordError: an input is missing or cannot be read.
+    """
+    inputs = Inputs(root, settings.load(root.path))
+    feeds, warnings = [], []
+    for name, feed in inputs.settings.feeds.items():
+        paths = loading.files(feed, root.path)
+        compiled = compiling.read_header(root.compiled_feed(name))
+        digests = {inputs.digests.sha256(path) for path in paths}
+        changed = compiled is None or set(compiled.files.values()) != digests
+        feeds.append(FeedStatus(name, feed.partner, feed.version, compiled.counts if compiled else None, changed))
+        warnings += [
+            f"{path}: others may read this list (mode {stat.S_IMODE(path.stat().st_mode):04o}); run: chmod 600 {path}"
+            for path in paths
+            if path.stat().st_mode & _READABLE_BY_OTHERS
+        ]
+        if compiled is not None and compiled.counts.quarantined:
+            numbers = ", ".join(map(str, compiled.counts.quarantined_entries))
+            warnings.append(
+                f"feed '{name}': {compiled.counts.quarantined:,} suspect entries are not used (first: number "
+                f"{numbers}); waive those that are meant, in [[waivers]] of relaion.toml"
+            )
+        if compiled is not None and compiled.counts.unmatchable:
+            warnings.append(
+                f"feed '{name}': {compiled.counts.unmatchable:,} entries are of kinds (PhotoDNA, PDQ) that no column "
+                f"of metadata answers"
+            )
+    subsets = []
+    for name, subset in inputs.settings.subsets.items():
+        shards = inputs.find(name)
+        subsets.append(SubsetStatus(name, len(shards), sum(s.path.stat().st_size for s in shards), subset.slices))
+    current = versions.current(root)
+    return Status(
+        current=current.name if current else None,
+        unchanged=current is not None and inputs.unchanged_release() == current.name,
+        feeds=tuple(feeds),
+        subsets=tuple(subsets),
+        warnings=tuple(warnings),
+    )
