@@ -2,7 +2,6 @@
 
 from relaion_pipeline.feeds.delimited import Csv, Tsv
 from relaion_pipeline.feeds.domains import AdGuard, Dnsmasq, Hosts, Squid, Ut1, Wildcard
-from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline.feeds.misp import Misp
 from relaion_pipeline.feeds.ncmec import Ncmec
 from relaion_pipeline.feeds.partners import C3p, Jsonl, StopNcii, TechAgainstTerrorism
@@ -10,7 +9,6 @@ from relaion_pipeline.feeds.reader import Reader
 from relaion_pipeline.feeds.stix import Stix
 from relaion_pipeline.feeds.text import Text
 from relaion_pipeline.feeds.threatexchange import ThreatExchange
-from relaion_pipeline.settings import Feed
 
 READERS: dict[str, type[Reader]] = {
     "adguard": AdGuard,
@@ -31,24 +29,4 @@ READERS: dict[str, type[Reader]] = {
     "ut1": Ut1,
     "wildcard": Wildcard,
 }
-"""Reader by the settings' `format`."""
-
-
-def reader_of(feed_name: str, feed: Feed) -> Reader:
-    """A new reader for the feed.
-
-    Raises:
-        FeedError: no such format, or its entries cannot be of the declared kind.
-    """
-    reader = READERS.get(feed.format)
-    if reader is None:
-        raise FeedError(
-            f"feed '{feed_name}': there is no format '{feed.format}'",
-            remedy=f"set `format` to one of {', '.join(sorted(READERS))}",
-        )
-    if feed.kind not in reader.kinds:
-        raise FeedError(
-            f"feed '{feed_name}': format '{feed.format}' does not go with kind '{feed.kind.value}'",
-            remedy=f"set `kind` to one of {', '.join(sorted(k.value for k in reader.kinds))}",
-        )
-    return reader(feed)
+"""Reader by the settings' `format`; settings make sure that it is known and goes with the feed's `kind`."""

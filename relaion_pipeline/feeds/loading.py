@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from relaion_pipeline.feeds.errors import FeedError, Place
-from relaion_pipeline.feeds.formats import READERS, reader_of
+from relaion_pipeline.feeds.formats import READERS
 from relaion_pipeline.feeds.streams import Source, open_sources
 from relaion_pipeline.settings import Feed
 
@@ -42,7 +42,7 @@ def files(feed: Feed, data_root: Path) -> list[Path]:
         problem = f"'{feed.files}' is no pattern relative to the data root ({type(error).__name__})"
     if problem:
         raise FeedError(f"feed of {feed.partner}: {problem}", remedy=remedy)
-    names = READERS[feed.format].folder_files if feed.format in READERS else frozenset()
+    names = READERS[feed.format].folder_files
     if names:
         found = sorted({inner for path in found for inner in _unfolded(path, names)})
     if not found:
@@ -58,7 +58,7 @@ def load(feed_name: str, feed: Feed, data_root: Path) -> Iterator[FeedBatch]:
     Raises:
         FeedError: the feed cannot be read. It names feed, file, line and remedy, and holds nothing of the content.
     """
-    reader = reader_of(feed_name, feed)
+    reader = READERS[feed.format](feed)
     paths = files(feed, data_root)
     if reader.surveys:
         for source in _sources(feed_name, paths, data_root):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relaion_pipeline import feeds
-from relaion_pipeline.feeds.formats import reader_of
+from relaion_pipeline.feeds.formats import READERS
 from relaion_pipeline.settings import Feed
 
 PAGE = Path(__file__).parents[2] / "docs" / "feeds.md"
@@ -22,7 +22,7 @@ def test_the_example_settings_of_a_row_are_accepted(name: str, row: str) -> None
     keys = tomllib.loads("\n".join(re.findall(r"`([^`]+ = [^`]+)`", example)))
     feed = Feed(**({"partner": "invented", "version": "1", "files": "x"} | keys))
     assert feed.format == name
-    reader_of("invented", feed)
+    READERS[feed.format](feed)
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS)
