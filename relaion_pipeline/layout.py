@@ -96,6 +96,14 @@ class DataRoot:
     def edition_record(self, subset: str, stem: str) -> Path:
         return self.private / "staged" / subset / f"{stem}.json"
 
+    def score_counts(self, subset: str, stem: str) -> Path:
+        """Rows of a shard by score, for the report."""
+        return self.private / "statistics" / subset / f"{stem}.json"
+
+    def host_counts(self, subset: str, stem: str) -> Path:
+        """Kept rows of a shard by host, for the report."""
+        return self.private / "statistics" / subset / f"{stem}.hosts.parquet"
+
     @property
     def verifier_lists(self) -> Path:
         """The verifier's own reading of the feeds; see `audit.listed`."""

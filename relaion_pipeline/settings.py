@@ -188,12 +188,44 @@ class Waiver(_Model):
         return self
 
 
+class GateField(StrEnum):
+    """Kinds of field that Hugging Face's access form knows."""
+
+    TEXT = "text"
+    CHECKBOX = "checkbox"
+    COUNTRY = "country"
+    DATE = "date_picker"
+
+
+_GATE_FIELDS = {
+    "Name": GateField.TEXT,
+    "Affiliation": GateField.TEXT,
+    "Country": GateField.COUNTRY,
+    "Intended use": GateField.TEXT,
+    "I will use this data for research only, and will replace my copy when a newer release appears": GateField.CHECKBOX,
+}
+
+
 class Dataset(_Model):
-    """What the release is called."""
+    """What the release is called, and what its card says of it."""
 
     name: Name = Field(description="short name, used in manifests and file headers")
     title: str | None = Field(None, description="name for people")
     licence: str = Field("Apache-2.0", description="SPDX identifier")
+    description: str | None = Field(None, description="what the dataset is, for its card")
+    homepage: str | None = Field(None, pattern=r"^https?://\S+$", description="page about the dataset")
+    contact: str | None = Field(None, description="address to report a link to that should not be in the dataset")
+    languages: list[str] = Field(default_factory=list, description="ISO 639 codes, for search on Hugging Face")
+    tags: list[str] = Field(default_factory=list, description="more words to find it by on Hugging Face")
+    gated: bool = Field(True, description="whether the card asks who wants access; Hugging Face enforces it")
+    gate_prompt: str = Field(
+        "Released for research into the data and models of today, under the conditions that this form names. "
+        "Links point to what others put on the web; some of it is disturbing.",
+        description="what who asks for access is told",
+    )
+    gate_fields: dict[str, GateField] = Field(
+        default_factory=_GATE_FIELDS.copy, min_length=1, description="what they are asked: question to kind of field"
+    )
 
 
 class Output(_Model):

@@ -15,10 +15,19 @@ from relaion_pipeline import links
 from relaion_pipeline.audit.gate import ALL_CHECKS
 from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
 from relaion_pipeline.provenance import code_version, key_of
-from relaion_pipeline.release import editions, manifest, records, versions
+from relaion_pipeline.release import editions, manifest, records, statistics, versions
 from relaion_pipeline.release.editions import StagedFile, StagedShard
 from relaion_pipeline.release.inputs import Inputs
-from relaion_pipeline.release.manifest import FeedInput, Manifest, Proof, PublishedFile, Rule, SourceShard, SubsetCounts
+from relaion_pipeline.release.manifest import (
+    FeedInput,
+    Gate,
+    Manifest,
+    Proof,
+    PublishedFile,
+    Rule,
+    SourceShard,
+    SubsetCounts,
+)
 from relaion_pipeline.release.readiness import Ready
 from relaion_pipeline.release.records import ReleaseRecord
 from relaion_pipeline.screening.verdicts import Counts
@@ -98,6 +107,14 @@ def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], vers
         dataset=settings.dataset.name,
         title=settings.dataset.title or settings.dataset.name,
         licence=settings.dataset.licence,
+        description=settings.dataset.description,
+        homepage=settings.dataset.homepage,
+        contact=settings.dataset.contact,
+        languages=settings.dataset.languages,
+        tags=settings.dataset.tags,
+        gate=Gate(prompt=settings.dataset.gate_prompt, fields=dict(settings.dataset.gate_fields))
+        if settings.dataset.gated
+        else None,
         release=version,
         code_version=code_version(),
         canonicaliser_version=links.VERSION,
@@ -136,7 +153,9 @@ def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], vers
         waivers=[manifest.WaiverRecord(**waiver.model_dump()) for waiver in settings.waivers],
         subsets={name: SubsetCounts(**asdict(subset)) for name, subset in ready.counts.items()},
         total=SubsetCounts(**asdict(sum(ready.counts.values(), Counts()))),
+        columns=statistics.columns(inputs.shards),
         files=published,
+        statistics=statistics.collect(inputs.shards, settings, inputs.root),
         proof=Proof(checks=[check.name for check in ALL_CHECKS], expectations=ready.gate.expectations),
     )
 

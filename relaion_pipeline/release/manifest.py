@@ -96,6 +96,46 @@ class PublishedFile(_Model):
     rows: int = Field(ge=0)
 
 
+class Column(_Model):
+    """One column of the published files."""
+
+    name: str
+    type: str = Field(description="Arrow's name of the type")
+
+
+class Scores(_Model):
+    """Rows by score, in bins of equal width from 0 to 1, open below and closed above. The lists have no part in it.
+
+    A row that is listed, and that no other rule removes, counts as passing.
+    """
+
+    source: list[int] = Field(description="rows of the source")
+    passing: dict[str, list[int]] = Field(description="edition -> rows that no rule apart from lists removes")
+    unscored: int = Field(ge=0, description="rows of the source without a score")
+
+
+class HostRows(_Model):
+    """A host and the rows of `research` whose link is there."""
+
+    host: str
+    rows: int = Field(ge=0, description="rounded down to two digits, at least to ten")
+
+
+class Statistics(_Model):
+    """What the report draws."""
+
+    scores: Scores
+    hosts: list[HostRows] = Field(description="hosts with most rows in research")
+    hosts_min_rows: int = Field(ge=1, description="hosts with fewer rows are not told")
+
+
+class Gate(_Model):
+    """What who asks for access is shown and asked."""
+
+    prompt: str
+    fields: dict[str, str] = Field(description="question -> kind of field")
+
+
 class Proof(_Model):
     """What was checked before the release appeared."""
 
@@ -110,6 +150,12 @@ class Manifest(_Model):
     dataset: str
     title: str
     licence: str
+    description: str | None
+    homepage: str | None
+    contact: str | None = Field(description="where to report a link that should not be here")
+    languages: list[str]
+    tags: list[str]
+    gate: Gate | None
     release: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}\.\d{3}$")
     code_version: str
     canonicaliser_version: str
@@ -119,7 +165,9 @@ class Manifest(_Model):
     waivers: list[WaiverRecord]
     subsets: dict[str, SubsetCounts]
     total: SubsetCounts
+    columns: dict[str, list[Column]] = Field(description="subset -> columns that all its files have")
     files: list[PublishedFile]
+    statistics: Statistics
     proof: Proof
 
 

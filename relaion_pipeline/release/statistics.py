@@ -1,0 +1,209 @@
+"""What the report shows of a release's rows: how scores are distributed, and which hosts the kept rows are from.
+
+Gathered for each shard when its editions are written, added up when it is released. Scores are counted without
+regard to lists, hosts among kept rows only: `docs/release-documents.md` says what that keeps secret.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relaion_pipeline import database, links
+from relaion_pipeline.database import literal, quoted
+from relaion_pipeline.layout import RESEARCH, RESEARCH_SAFE, DataRoot, make_private, write_text, written_whole
+from relaion_pipeline.release import editions
+from relaion_pipeline.release.editions import StagedShard
+from relaion_pipeline.release.manifest import Column, HostRows, Scores, Statistics
+from relaion_pipeline.screening.verdicts import BIT, LISTED, RESEARCH_BITS
+from relaion_pipeline.settings import Settings
+from relaion_pipeline.shards import open_parquet
+from relaion_pipeline.shards.stock import StockedShard
+
+BINS = 20
+"""Bins of the score, each open below and closed above: the usual thresholds, 0.45 and 0.95, are edges of bins."""
+
+MIN_HOST_ROWS = 10
+MAX_HOSTS = 20
+_DIGITS = 2  # of a host's count that are told
+_FETCHED = 65_536
+
+_ALL_BITS = sum(BIT.values())
+_LISTED_BITS = sum(BIT[reason] for reason in LISTED)
+_RULE_BITS = {RESEARCH: RESEARCH_BITS & ~_LISTED_BITS, RESEARCH_SAFE: _ALL_BITS & ~_LISTED_BITS}
+"""What removes a row from an edition apart from lists."""
+
+
+@dataclass(frozen=True)
+class _ShardStatistics:
+    """One shard's share; private. Bins by ascending score; the last place counts rows without a score."""
+
+    key: str  # that of the edition files
+    source: list[int]
+    passing: dict[str, list[int]]  # edition -> rows that no rule apart from lists removes
+
+
+def gather(shards: Sequence[StockedShard], settings: Settings, root: DataRoot) -> None:
+    """Count the rows of `shards`, whose editions are staged, several shards at a time; what stands is left alone."""
+    with ThreadPoolExecutor(database.threads(settings.limits)) as pool:
+        list(pool.map(lambda shard: _gather_one(shard, settings, root), shards))
+
+
+def collect(shards: Sequence[StockedShard], settings: Settings, root: DataRoot) -> Statistics:
+    """The statistics of a release, gathering what is missing of them."""
+    gather(shards, settings, root)
+    source = [0] * (BINS + 1)
+    passing = {edition: [0] * (BINS + 1) for edition in _RULE_BITS}
+    for shard in shards:
+        found = _read(root.score_counts(shard.subset, shard.stem))
+        assert found is not None  # gathered above
+        source = _added(source, found.source)
+        passing = {edition: _added(bins, found.passing[edition]) for edition, bins in passing.items()}
+    return Statistics(
+        scores=Scores(
+            source=source[:-1],
+            passing={edition: bins[:-1] for edition, bins in passing.items()},
+            unscored=source[-1],
+        ),
+        hosts=_hosts([root.host_counts(shard.subset, shard.stem) for shard in shards], settings, root),
+        hosts_min_rows=MIN_HOST_ROWS,
+    )
+
+
+def columns(shards: Sequence[StockedShard]) -> dict[str, list[Column]]:
+    """By subset the columns that all of its shards have in one type, in the first one's order."""
+    found: dict[str, list[Column]] = {}
+    seen: dict[str, set[str]] = {}
+    for shard in shards:
+        if shard.schema_sha256 in seen.setdefault(shard.subset, set()):
+            continue
+        seen[shard.subset].add(shard.schema_sha256)
+        with open_parquet(shard.parquet, shard.name) as file:
+            here = [Column(name=field.name, type=_type_name(field.type)) for field in file.schema_arrow]
+        found[shard.subset] = [each for each in found.get(shard.subset, here) if each in here]
+    return found
+
+
+def rounded_down(rows: int) -> int:
+    """A host's count as it is told: two digits, and never to less than ten."""
+    unit = 10 ** max(len(str(rows)) - _DIGITS, 1)
+    return int(rows // unit * unit)
+
+
+def _type_name(kind: Any) -> str:
+    return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
+def _added(left: list[int], right: list[int]) -> list[int]:
+    return [a + b for a, b in zip(left, right, strict=True)]
+
+
+def _read(path: Path) -> _ShardStatistics | None:
+    try:
+        return _ShardStatistics(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _gather_one(shard: StockedShard, settings: Settings, root: DataRoot) -> None:
+    staged = editions.read_record(root, shard.subset, shard.stem)
+    assert staged is not None  # written just before, or found ready
+    scores_file = root.score_counts(shard.subset, shard.stem)
+    hosts_file = root.host_counts(shard.subset, shard.stem)
+    known = _read(scores_file)
+    if known is not None and known.key == staged.key and hosts_file.exists():
+        return
+    make_private(scores_file.parent)
+    scores_file.unlink(missing_ok=True)
+    limits = settings.limits.model_copy(update={"threads": 1})  # shards are worked on side by side
+    with database.asking(f"counting rows of {shard.name}"), database.connect(root, limits) as connection:
+        table = _count_hosts(connection, shard, root)
+        with written_whole(hosts_file) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+        counted = _count_scores(connection, shard, staged, root)
+    write_text(scores_file, json.dumps(asdict(counted)))
+
+
+def _count_scores(
+    connection: duckdb.DuckDBPyConnection, shard: StockedShard, staged: StagedShard, root: DataRoot
+) -> _ShardStatistics:
+    """Rows by bin of the score: of the source, and of those that no rule apart from lists removes."""
+    verdicts = literal(str(root.verdicts(shard.subset, shard.stem)))
+    given = f"try_cast({quoted(shard.columns.punsafe)} AS double)" if shard.columns.punsafe else "NULL::double"
+    passing = ", ".join(
+        f"count_if(coalesce(reasons & {bits}, 0) = 0)" for bits in (_RULE_BITS[RESEARCH], _RULE_BITS[RESEARCH_SAFE])
+    )
+    rows = connection.execute(
+        f"""
+        SELECT bin, count(*), {passing}
+        FROM (
+            SELECT file_row_number AS row,
+                CASE WHEN given >= 0 AND given <= 1 THEN greatest(ceil(given * {BINS}) - 1, 0) ELSE {BINS} END::integer
+                AS bin
+            FROM (
+                SELECT file_row_number, {given} AS given
+                FROM read_parquet({literal(str(shard.parquet))}, file_row_number = true, hive_partitioning = false)
+            )
+        ) LEFT JOIN read_parquet({verdicts}) AS claimed USING (row)
+        GROUP BY bin
+        """
+    ).fetchall()
+    counted = {found: numbers for found, *numbers in rows}
+    source, research, safe = ([counted.get(place, (0, 0, 0))[k] for place in range(BINS + 1)] for k in range(3))
+    return _ShardStatistics(key=staged.key, source=source, passing={RESEARCH: research, RESEARCH_SAFE: safe})
+
+
+def _count_hosts(connection: duckdb.DuckDBPyConnection, shard: StockedShard, root: DataRoot) -> pa.Table:
+    """Kept rows of a shard by host.
+
+    A link is cut behind its host in SQL, so that only each distinct head is parsed.
+    """
+    files = ", ".join(literal(str(root.staged(shard.subset, shard.stem, part))) for part in editions.PARTS)
+    link = f"{quoted(shard.columns.link)}::varchar"
+    reader = connection.sql(
+        f"""
+        SELECT head, count(*) AS rows
+        FROM (
+            SELECT split_part({link}, '/', 1) || '/' || split_part({link}, '/', 2) || '/' || split_part({link}, '/', 3)
+                AS head
+            FROM read_parquet([{files}], hive_partitioning = false)
+        )
+        WHERE head IS NOT NULL GROUP BY head
+        """
+    ).to_arrow_reader(_FETCHED)
+    found: Counter[str] = Counter()
+    for batch in reader:
+        for head, rows in zip(batch["head"].to_pylist(), batch["rows"].to_pylist(), strict=True):
+            host = links.host_of(head)
+            if host is not None:
+                found[host] += rows
+    ordered = sorted(found.items())
+    return pa.table(
+        {
+            "host": pa.array([host for host, _ in ordered], pa.string()),
+            "rows": pa.array([rows for _, rows in ordered], pa.int64()),
+        }
+    )
+
+
+def _hosts(files: Sequence[Path], settings: Settings, root: DataRoot) -> list[HostRows]:
+    """The hosts with most kept rows. Order and choice rest on what is told of the counts, not on the counts."""
+    paths = ", ".join(literal(str(path)) for path in files)
+    if not paths:
+        return []
+    with database.asking("adding up hosts"), database.connect(root, settings.limits) as connection:
+        counted = connection.sql(
+            f"""
+            SELECT host, sum(rows)::bigint AS rows FROM read_parquet([{paths}]) GROUP BY host
+            HAVING sum(rows) >= {MIN_HOST_ROWS} ORDER BY rows DESC, host LIMIT {100 * MAX_HOSTS}
+            """
+        ).fetchall()
+    told = sorted((-rounded_down(rows), host) for host, rows in counted)[:MAX_HOSTS]
+    return [HostRows(host=host, rows=-rows) for rows, host in told]
