@@ -5,7 +5,6 @@ regard to lists, hosts among kept rows only: `docs/release-documents.md` says wh
 """
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,9 +15,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relaion_pipeline import database, links
+from relaion_pipeline import database
 from relaion_pipeline.database import literal, quoted
 from relaion_pipeline.layout import RESEARCH, RESEARCH_SAFE, DataRoot, make_private, write_text, written_whole
+from relaion_pipeline.links import vectorised
 from relaion_pipeline.release import editions
 from relaion_pipeline.release.editions import StagedShard
 from relaion_pipeline.release.manifest import Column, HostRows, Scores, Statistics
@@ -163,34 +163,32 @@ def _count_scores(
 def _count_hosts(connection: duckdb.DuckDBPyConnection, shard: StockedShard, root: DataRoot) -> pa.Table:
     """Kept rows of a shard by host.
 
-    A link is cut behind its host in SQL, so that only each distinct head is parsed.
+    A link is cut behind its host in SQL, so that only each distinct head is looked at, and in Python only the odd.
     """
     files = ", ".join(literal(str(root.staged(shard.subset, shard.stem, part))) for part in editions.PARTS)
-    link = f"{quoted(shard.columns.link)}::varchar"
-    reader = connection.sql(
+    connection.execute(
         f"""
-        SELECT head, count(*) AS rows
-        FROM (
-            SELECT split_part({link}, '/', 1) || '/' || split_part({link}, '/', 2) || '/' || split_part({link}, '/', 3)
-                AS head
-            FROM read_parquet([{files}], hive_partitioning = false)
-        )
-        WHERE head IS NOT NULL GROUP BY head
+        CREATE TEMP TABLE heads AS
+        SELECT regexp_extract({quoted(shard.columns.link)}::varchar, '^[^/]*/?/?[^/]*') || '/' AS head, count(*) AS rows
+        FROM read_parquet([{files}], hive_partitioning = false)
+        GROUP BY head
         """
-    ).to_arrow_reader(_FETCHED)
-    found: Counter[str] = Counter()
-    for batch in reader:
-        for head, rows in zip(batch["head"].to_pylist(), batch["rows"].to_pylist(), strict=True):
-            host = links.host_of(head)
-            if host is not None:
-                found[host] += rows
-    ordered = sorted(found.items())
-    return pa.table(
-        {
-            "host": pa.array([host for host, _ in ordered], pa.string()),
-            "rows": pa.array([rows for _, rows in ordered], pa.int64()),
-        }
     )
+    plain = vectorised.is_plain("head")
+    connection.execute("CREATE TEMP TABLE odd_hosts (host varchar, rows bigint)")
+    odd = connection.sql(f"SELECT head, rows FROM heads WHERE head IS NOT NULL AND NOT {plain}").to_arrow_table()
+    for batch in odd.to_batches(_FETCHED):
+        hosts = pa.table({"host": vectorised.hosts(batch["head"]), "rows": batch["rows"]})
+        connection.register("hosts_of_heads", hosts)
+        connection.execute("INSERT INTO odd_hosts FROM hosts_of_heads WHERE host IS NOT NULL")
+        connection.unregister("hosts_of_heads")
+    return connection.sql(
+        f"""
+        SELECT host, sum(rows)::bigint AS rows
+        FROM (SELECT {vectorised.host_sql("head")} AS host, rows FROM heads WHERE {plain} UNION ALL FROM odd_hosts)
+        GROUP BY host ORDER BY host
+        """
+    ).to_arrow_table()
 
 
 def _hosts(files: Sequence[Path], settings: Settings, root: DataRoot) -> list[HostRows]:
