@@ -21,7 +21,7 @@ def code_version() -> str:
     package = Path(__file__).parent
     digest = hashlib.sha256()
     for name in _DECIDING:
-        for path in sorted((package / name).rglob("*.py")):
+        for path in sorted(path for ending in ("py", "j2") for path in (package / name).rglob(f"*.{ending}")):
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{__version__}+{digest.hexdigest()[:12]}"
 

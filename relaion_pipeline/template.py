@@ -62,9 +62,18 @@ def _section(name: str, model: type[BaseModel], *, used: bool) -> Iterator[str]:
 
 def _shown(field: FieldInfo) -> str | None:
     """A key's default as TOML writes it."""
-    default = field.default.value if isinstance(field.default, Enum) else field.default
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, int | float):
-        return f"{default!r}"
-    return f'"{default}"' if isinstance(default, str) else None
+    return None if field.is_required() else _toml(field.get_default(call_default_factory=True))
+
+
+def _toml(value: object) -> str | None:
+    plain = value.value if isinstance(value, Enum) else value
+    if isinstance(plain, bool):
+        return str(plain).lower()
+    if isinstance(plain, int | float):
+        return f"{plain!r}"
+    if isinstance(plain, list):
+        return f"[{', '.join(_toml(each) or '' for each in plain)}]"
+    if isinstance(plain, dict):
+        pairs = ", ".join(f'"{key}" = {_toml(each)}' for key, each in plain.items())
+        return f"{{ {pairs} }}"
+    return f'"{plain}"' if isinstance(plain, str) else None
