@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from relaion_pipeline.feeds.declaration import Feed
+
 SETTINGS_FILE = "relaion.toml"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -62,89 +64,6 @@ class Subset(_Model):
     )
     slices: int = Field(1, ge=1, le=512, description="how many slices the subset is cut into")
     has_header: bool | None = Field(None, description="CSV and TSV: whether the first line names the columns")
-
-
-class FeedKind(StrEnum):
-    """What a feed lists. `declared` is for formats whose entries say it themselves."""
-
-    IMAGE = "image"
-    LINK_HASH = "link-hash"
-    LINK = "link"
-    DOMAIN = "domain"
-    PREFIX = "prefix"
-    DECLARED = "declared"
-
-
-class HashName(StrEnum):
-    """Hash functions that lists use. Declared, never guessed: base32 SHA-1 is as long as hex MD5."""
-
-    MD5 = "md5"
-    SHA1 = "sha1"
-    SHA256 = "sha256"
-
-
-class Encoding(StrEnum):
-    """How a list writes a digest."""
-
-    HEX = "hex"
-    BASE32 = "base32"
-    BASE64 = "base64"
-
-
-class Feed(_Model):
-    """One partner's list."""
-
-    partner: str = Field(min_length=1, description="who sends the list, as reports name them")
-    version: str = Field(min_length=1, description="the partner's own version or date of the list")
-    files: str = Field(description="glob of the list's files, relative to the data root")
-    format: str = Field("text", description="text, csv, tsv, ... : see docs/feeds.md")
-    kind: FeedKind = Field(description="what an entry lists")
-    hash: HashName | None = Field(None, description="hash function, for kinds image and link-hash")
-    encoding: Encoding = Field(Encoding.HEX, description="how digests are written")
-    column: str | None = Field(
-        None, description="CSV, TSV and JSONL: the column, its number, or the dotted key that holds the entry"
-    )
-    link_form: str | None = Field(
-        None, description="the one spelling whose hash the partner lists; undeclared, every spelling is tried"
-    )
-    min_entries: int = Field(1, ge=1, description="fewer usable entries than this stop the release")
-    max_malformed_share: Share = Field(0.0, description="a larger share of malformed entries stops the release")
-    max_shrink_share: Share = Field(0.2, description="losing more than this share since the last version stops it")
-    max_rows_per_entry: int = Field(
-        100_000, ge=1, description="an entry that matches more rows than this is quarantined until waived"
-    )
-
-    @model_validator(mode="after")
-    def _kind_goes_with_format(self) -> Self:
-        from relaion_pipeline.feeds.formats import READERS  # noqa: PLC0415  (readers are handed a `Feed`)
-
-        reader = READERS.get(self.format)
-        if reader is None:
-            raise ValueError(f"there is no format '{self.format}'; use one of {', '.join(sorted(READERS))}")
-        if self.kind not in reader.kinds:
-            kinds = ", ".join(sorted(reader.kinds))
-            raise ValueError(f"format '{self.format}' does not go with kind '{self.kind}'; use one of {kinds}")
-        return self
-
-    @model_validator(mode="after")
-    def _form_is_known(self) -> Self:
-        from relaion_pipeline.links import FORMS  # noqa: PLC0415  (loads the public suffix list)
-        from relaion_pipeline.links.vectorised import SAFE_BROWSING  # noqa: PLC0415
-
-        if self.link_form is not None and self.link_form not in {*FORMS, SAFE_BROWSING}:
-            raise ValueError(f"there is no link form '{self.link_form}'; docs/links.md has the table of forms")
-        if self.link_form is not None and self.kind not in {FeedKind.LINK_HASH, FeedKind.DECLARED}:
-            raise ValueError(f"`link_form` goes with hashed links, not with kind '{self.kind}'")
-        return self
-
-    @model_validator(mode="after")
-    def _hash_goes_with_kind(self) -> Self:
-        hashed = self.kind in {FeedKind.IMAGE, FeedKind.LINK_HASH}
-        if hashed and self.hash is None:
-            raise ValueError(f"kind '{self.kind}' needs `hash` (md5, sha1 or sha256): it is never guessed")
-        if not hashed and self.hash is not None:
-            raise ValueError(f"`hash` does not go with kind '{self.kind}'")
-        return self
 
 
 class MissingScore(StrEnum):
@@ -236,6 +155,21 @@ class Output(_Model):
     compression_level: int = Field(1, ge=1, le=19, description="zstd level; higher is smaller and slower")
 
 
+class Removal(_Model):
+    """The removal lists that travel with a release."""
+
+    salt: str | None = Field(
+        None, min_length=1, description="public salt of the lists' keys; left out: `relaion:` and the dataset's name"
+    )
+    max_listed_share: Share = Field(
+        0.001, description="listed rows may be this share of a removal list at most; more stop the release"
+    )
+
+    def salt_of(self, dataset: "Dataset") -> str:
+        """The salt in force."""
+        return self.salt or f"relaion:{dataset.name}"
+
+
 class Limits(_Model):
     """What the work may take."""
 
@@ -251,6 +185,7 @@ class Settings(_Model):
     feeds: dict[Name, Feed] = Field(min_length=1)
     nsfw: Nsfw = Nsfw()
     output: Output = Output()
+    removals: Removal = Removal()
     limits: Limits = Limits()
     waivers: list[Waiver] = Field(default_factory=list)
 

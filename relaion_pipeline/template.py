@@ -6,7 +6,8 @@ from enum import Enum
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from relaion_pipeline.settings import Columns, Dataset, Feed, Limits, Nsfw, Output, Subset, Waiver
+from relaion_pipeline.feeds.declaration import Feed
+from relaion_pipeline.settings import Columns, Dataset, Limits, Nsfw, Output, Subset, Waiver
 
 KEYWORDS = (
     "# One word or phrase a line; matched whole, whatever its case. Scripts without spaces match anywhere.\nnsfw\n"

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from relaion_pipeline.feeds.declaration import Encoding
 from relaion_pipeline.feeds.digests import Bytes, Mask, Positions, decode
 from relaion_pipeline.feeds.entries import ENTRIES, Kind
-from relaion_pipeline.settings import Encoding
 
 BATCH_ROWS = 262_144
 _ROWS_OF_PYTHON = 65_536

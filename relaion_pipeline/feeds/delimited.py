@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from relaion_pipeline.feeds.digests import Bytes, Mask, Positions
 from relaion_pipeline.feeds.lines import BLOCK_BYTES, MAX_LINE, NEWLINE, trimmed
-from relaion_pipeline.feeds.reader import HASHED, PLAIN, Reader, field_batches
+from relaion_pipeline.feeds.reader import Reader, field_batches
 from relaion_pipeline.feeds.streams import Source
 
 _QUOTE = ord('"')
@@ -42,7 +42,6 @@ class _Layout:
 class Csv(Reader):
     """Comma-separated values; `column` is a header's name or a column's number in a file without header."""
 
-    kinds = HASHED | PLAIN
     separator: ClassVar[str] = ","
     multiline: ClassVar[bool] = True  # whether quotes may enclose separators and line breaks
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from relaion_pipeline.feeds.declaration import Encoding
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, Kind
-from relaion_pipeline.settings import Encoding
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]

@@ -14,13 +14,11 @@ from typing import ClassVar
 import pyarrow as pa
 
 from relaion_pipeline.feeds.batches import Rows, as_text, collected
+from relaion_pipeline.feeds.declaration import FeedKind
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.feeds.lines import MAX_LINE, each_line, read_lines
-from relaion_pipeline.feeds.reader import DECLARED, PLAIN, Reader, field_batches
+from relaion_pipeline.feeds.reader import Reader, field_batches
 from relaion_pipeline.feeds.streams import Source
-from relaion_pipeline.settings import FeedKind
-
-DOMAINS = frozenset({FeedKind.DOMAIN})
 
 _REMARK = re.compile(r"\s+#.*")
 _BOILERPLATE = frozenset(
@@ -68,8 +66,6 @@ class _LineReader(Reader):
 class Hosts(_LineReader):
     """Hosts files: an address, then names."""
 
-    kinds = DOMAINS
-
     def _line(self, number: int, line: str, rows: Rows) -> None:
         add_hosts(number, line, rows)
 
@@ -88,8 +84,6 @@ def add_hosts(number: int, line: str, rows: Rows) -> None:
 class Wildcard(_LineReader):
     """One domain a line, with or without `*.` before it."""
 
-    kinds = DOMAINS
-
     def _line(self, number: int, line: str, rows: Rows) -> None:
         rows.text(number, Kind.DOMAIN, _bare(_REMARK.sub("", line)))
 
@@ -97,7 +91,6 @@ class Wildcard(_LineReader):
 class AdGuard(_LineReader):
     """AdGuard and Adblock rules: `||domain^` blocks a domain; other rules are widened or unmatchable."""
 
-    kinds = DOMAINS | DECLARED
     comment = b"!#"
 
     _rule = re.compile(r"(?P<anchor>\|\|?)?(?P<address>[^\s$^|*#@]+)(?P<end>\^?\|?\*?)(?P<options>\$[^/]*)?")
@@ -132,8 +125,6 @@ class AdGuard(_LineReader):
 class Dnsmasq(_LineReader):
     """dnsmasq's `server=/domain/`, `local=/domain/` and `address=/domain/address`."""
 
-    kinds = DOMAINS
-
     _line_form = re.compile(r"(?:server|local|address)\s*=\s*/(?P<domains>.+)/(?P<target>[^/]*)")
 
     def _line(self, number: int, line: str, rows: Rows) -> None:
@@ -153,8 +144,6 @@ class Dnsmasq(_LineReader):
 class Squid(_LineReader):
     """Squid's dstdomain lists, alone or as `acl name dstdomain ...` lines."""
 
-    kinds = DOMAINS
-
     _acl = re.compile(r"acl\s+\S+\s+(?P<type>\S+)\s+(?P<values>.+)", re.IGNORECASE)
 
     def _line(self, number: int, line: str, rows: Rows) -> None:
@@ -171,7 +160,6 @@ class Squid(_LineReader):
 class Ut1(Reader):
     """UT1 and squidGuard categories: a folder whose `domains` lists domains and whose `urls` lists prefixes."""
 
-    kinds = PLAIN | DECLARED
     folder_files = frozenset({"domains", "urls", "expressions"})
 
     _by_name: ClassVar[dict[str, FeedKind]] = {"domains": FeedKind.DOMAIN, "urls": FeedKind.PREFIX}

@@ -29,4 +29,4 @@ READERS: dict[str, type[Reader]] = {
     "ut1": Ut1,
     "wildcard": Wildcard,
 }
-"""Reader by the settings' `format`; settings make sure that it is known and goes with the feed's `kind`."""
+"""Reader by the settings' `format`; `declaration.KINDS_OF_FORMAT` has the kinds that go with each."""

@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from relaion_pipeline.feeds.declaration import Feed
 from relaion_pipeline.feeds.digests import Mask
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.feeds.errors import FeedError, Place
 from relaion_pipeline.feeds.loading import FeedBatch
-from relaion_pipeline.settings import Feed
 
 SHOWN = 5
 """How many entries an error or a report points to."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from relaion_pipeline.feeds.declaration import Feed
 from relaion_pipeline.feeds.errors import FeedError, Place
 from relaion_pipeline.feeds.formats import READERS
 from relaion_pipeline.feeds.streams import Source, open_sources
-from relaion_pipeline.settings import Feed
 
 
 @dataclass(frozen=True)

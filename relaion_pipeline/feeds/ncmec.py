@@ -11,12 +11,12 @@ from xml.parsers import expat
 import pyarrow as pa
 
 from relaion_pipeline.feeds.batches import Rows
+from relaion_pipeline.feeds.declaration import Encoding, Feed
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.feeds.partners import add
-from relaion_pipeline.feeds.reader import DECLARED, Reader
+from relaion_pipeline.feeds.reader import Reader
 from relaion_pipeline.feeds.records import IMAGE_KINDS, Paced
 from relaion_pipeline.feeds.streams import Source
-from relaion_pipeline.settings import Encoding, Feed
 
 MAX_DEPTH = 64
 MAX_TEXT = 4096
@@ -49,7 +49,6 @@ class _Entry:
 class Ncmec(Reader):
     """Entries with their fingerprints; what a later deletion names is withdrawn."""
 
-    kinds = DECLARED
     surveys = True
 
     def __init__(self, feed: Feed) -> None:

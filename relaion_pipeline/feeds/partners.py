@@ -12,20 +12,18 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from relaion_pipeline.feeds.batches import Rows, collected
+from relaion_pipeline.feeds.declaration import Encoding
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, Kind
 from relaion_pipeline.feeds.lines import each_line
-from relaion_pipeline.feeds.reader import DECLARED, HASHED, PLAIN, Reader, kind_of
+from relaion_pipeline.feeds.reader import Reader, kind_of
 from relaion_pipeline.feeds.records import image_kind, json_records
 from relaion_pipeline.feeds.streams import Source
-from relaion_pipeline.settings import Encoding
 
 _HEAD = 4096  # bytes looked at to tell a page from records one after the other
 
 
 class Jsonl(Reader):
     """One JSON value a line: a string, or an object whose `column` (a dotted path) holds the entry."""
-
-    kinds = HASHED | PLAIN
 
     def read(self, source: Source) -> Iterator[pa.RecordBatch]:
         rows = Rows()
@@ -48,7 +46,6 @@ class Jsonl(Reader):
 class JsonReader(Reader):
     """A JSON document, or several one after the other: records alone, in a list, or in pages under a known key."""
 
-    kinds = DECLARED
     page_key: ClassVar[str]
 
     def read(self, source: Source) -> Iterator[pa.RecordBatch]:

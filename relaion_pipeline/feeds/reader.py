@@ -9,21 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from relaion_pipeline.feeds import batches
+from relaion_pipeline.feeds.declaration import HASHED, Feed, FeedKind
 from relaion_pipeline.feeds.digests import Bytes, Positions, Spelling, decode_fields
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, Kind
 from relaion_pipeline.feeds.streams import Source
-from relaion_pipeline.settings import Feed, FeedKind
-
-HASHED = frozenset({FeedKind.IMAGE, FeedKind.LINK_HASH})
-PLAIN = frozenset({FeedKind.LINK, FeedKind.DOMAIN, FeedKind.PREFIX})
-DECLARED = frozenset({FeedKind.DECLARED})
 
 
 class Reader(ABC):
     """Reads one format. One instance reads one feed, its files in sorted order."""
-
-    kinds: ClassVar[frozenset[FeedKind]]
-    """The settings' `kind` values that go with the format."""
 
     surveys: ClassVar[bool] = False
     """Whether every file goes through `survey` before the first is read."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 from relaion_pipeline.feeds.digests import Positions
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, Kind
 from relaion_pipeline.feeds.lines import MAX_LINE, Lines, read_lines
-from relaion_pipeline.feeds.reader import HASHED, PLAIN, Reader, field_batches, kind_of
+from relaion_pipeline.feeds.reader import Reader, field_batches, kind_of
 from relaion_pipeline.feeds.streams import Source
 
 _TRAILING_COMMENT = re.compile(rb"\s+#")
@@ -18,8 +18,6 @@ _HASH_SIGN = ord("#")
 
 class Text(Reader):
     """One entry a line; blank lines and lines that start with `#` are none."""
-
-    kinds = HASHED | PLAIN
 
     def read(self, source: Source) -> Iterator[pa.RecordBatch]:
         kind = kind_of(self.feed)

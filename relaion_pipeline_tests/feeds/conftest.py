@@ -8,7 +8,7 @@ import pytest
 
 from relaion_pipeline import feeds
 from relaion_pipeline.feeds import batches
-from relaion_pipeline.settings import Feed
+from relaion_pipeline.feeds.declaration import Feed
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 

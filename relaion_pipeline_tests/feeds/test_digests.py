@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relaion_pipeline.feeds.declaration import Encoding
 from relaion_pipeline.feeds.digests import Spelling, decode, decode_fields
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, Kind
-from relaion_pipeline.settings import Encoding
 
 KINDS = [Kind.IMAGE_MD5, Kind.IMAGE_SHA1, Kind.LINK_SHA256]
 WRITE = {

@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 
 from relaion_pipeline import feeds
+from relaion_pipeline.feeds.declaration import KINDS_OF_FORMAT, Feed
 from relaion_pipeline.feeds.formats import READERS
-from relaion_pipeline.settings import Feed
 
 PAGE = Path(__file__).parents[2] / "docs" / "feeds.md"
 ROWS = re.findall(r"^\| `(\w+)` \|(.*)\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)[1:]  # without the heading
+
+
+def test_every_format_has_a_reader() -> None:
+    assert feeds.READERS.keys() == KINDS_OF_FORMAT.keys()
 
 
 def test_every_format_has_one_row_and_every_row_a_format() -> None:
@@ -28,7 +32,7 @@ def test_the_example_settings_of_a_row_are_accepted(name: str, row: str) -> None
 @pytest.mark.parametrize(("name", "row"), ROWS)
 def test_the_kinds_of_a_row_are_those_of_the_reader(name: str, row: str) -> None:
     kinds = row.split("|")[1]
-    said = {k.value for k in feeds.READERS[name].kinds}
+    said = {k.value for k in KINDS_OF_FORMAT[name]}
     if "any but" in kinds:
         assert said == {"image", "link-hash", "link", "domain", "prefix"}
     else:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from relaion_pipeline import feeds
 from relaion_pipeline.feeds import FeedError
+from relaion_pipeline.feeds.declaration import KINDS_OF_FORMAT
 from relaion_pipeline_tests.feeds.conftest import Load, feed_of, rows_of
 
 
@@ -39,14 +40,14 @@ def test_a_kind_that_the_format_cannot_hold_is_an_error(name: str, kind: str) ->
 @pytest.mark.parametrize("name", sorted(feeds.READERS))
 def test_a_folder_instead_of_a_file_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "list").mkdir()
-    kind = min(feeds.READERS[name].kinds - {"image", "link-hash"})
+    kind = min(KINDS_OF_FORMAT[name] - {"image", "link-hash"})
     with pytest.raises(FeedError, match=r"is a folder|no file matches"):
         rows_of(tmp_path, feed_of(format=name, kind=kind))
 
 
 @pytest.mark.parametrize("name", sorted(feeds.READERS))
 def test_an_empty_file_holds_no_entries_or_is_an_error(load: Load, name: str) -> None:
-    kind = min(feeds.READERS[name].kinds - {"image", "link-hash"})
+    kind = min(KINDS_OF_FORMAT[name] - {"image", "link-hash"})
     if name in {"ncmec", "c3p", "misp", "stix", "stopncii", "tat"}:  # no XML or JSON document is empty
         with pytest.raises(FeedError, match="feed 'invented', domains"):
             load({"domains": b""}, files="domains", format=name, kind=kind)

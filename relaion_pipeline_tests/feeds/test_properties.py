@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relaion_pipeline import feeds
 from relaion_pipeline.feeds import FeedError
+from relaion_pipeline.feeds.declaration import KINDS_OF_FORMAT
 from relaion_pipeline_tests.feeds.conftest import feed_of, rows_of
 
 MARK = "zq7xsecretmark"
@@ -42,8 +42,8 @@ SEEDS = [
 
 CASES = [
     (name, kind)
-    for name, reader in sorted(feeds.READERS.items())
-    for kind in sorted(reader.kinds & {"image", "link", "domain", "declared"})
+    for name, kinds in sorted(KINDS_OF_FORMAT.items())
+    for kind in sorted(kinds & {"image", "link", "domain", "declared"})
 ]
 
 
