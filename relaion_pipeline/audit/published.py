@@ -5,7 +5,7 @@ hand. What does not: judging staged files before a release (`gate`).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from relaion_pipeline.audit.evidence import Evidence
@@ -14,7 +14,8 @@ from relaion_pipeline.audit.verification import Published, Verifier
 from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
 from relaion_pipeline.release import manifest, versions
 from relaion_pipeline.release.editions import EXTRA, SAFE
-from relaion_pipeline.release.manifest import CHECKSUMS, Manifest
+from relaion_pipeline.release.manifest import CHECKSUMS, Manifest, SubsetCounts
+from relaion_pipeline.screening.verdicts import LISTED, Counts
 from relaion_pipeline.shards import ShardError, open_parquet, sha256_file
 from relaion_pipeline.shards.stock import StockedShard
 
@@ -157,6 +158,18 @@ def _wrong_counts(described: Manifest) -> Iterator[str]:
             yield f"{manifest.MANIFEST}: {subset}: rows in are not rows kept in {RESEARCH_SAFE} and rows removed"
         if counts.rows != sum(shard.rows for shard in described.shards if shard.subset == subset):
             yield f"{manifest.MANIFEST}: {subset}: rows in are not those of its source shards"
+        if counts.listed != sum(counts.removed.get(reason, 0) for reason in LISTED):
+            yield f"{manifest.MANIFEST}: {subset}: listed rows are not those removed for it"
+        by_feed = counts.listed_by_feed.values()
+        if not max(by_feed, default=0) <= counts.listed <= sum(by_feed):
+            yield f"{manifest.MANIFEST}: {subset}: rows listed by each feed cannot add up to those listed by any"
+    if described.total != _sum(described):
+        yield f"{manifest.MANIFEST}: the totals are not the sums of the subsets"
+
+
+def _sum(described: Manifest) -> SubsetCounts:
+    counts = [Counts.from_json(each.model_dump()) for each in described.subsets.values()]
+    return SubsetCounts(**asdict(sum(counts, Counts())))
 
 
 def _part(path: str) -> str:
