@@ -26,8 +26,8 @@ COMMAND = [sys.executable, "-c", "from relaion_pipeline.cli import main; main()"
 
 
 def run(*arguments: object) -> Result:
-    """Run `relaion` in this process: imports are paid once."""
-    return CliRunner().invoke(main, [str(each) for each in arguments])
+    """Run `relaion` in this process: imports are paid once. Its tables break no lines."""
+    return CliRunner(env={"COLUMNS": "2000"}).invoke(main, [str(each) for each in arguments])
 
 
 def run_apart(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
