@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from relaion_pipeline import database, links
@@ -107,26 +108,23 @@ def _read_feed(
     found: set[Kind] = set()
     for batch in loading.load(name, feed, root.path):
         entries = batch.entries
-        kinds = np.array(entries.column("kind").to_pylist(), dtype=object)
-        spelled = [
-            _spelled(Kind(kind), text) if kind in TEXT_KINDS else None
-            for kind, text in zip(kinds, entries.column("text").to_pylist(), strict=True)
-        ]
-        refused = np.array([kind in TEXT_KINDS and text is None for kind, text in zip(kinds, spelled, strict=True)])
-        usable = guard.see(batch, refused)
-        for kind in KINDS:
-            places = np.flatnonzero(usable & (kinds == str(kind)))
+        codes = entries.column("kind").indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        names = entries.column("kind").dictionary.to_pylist()
+        spelled = _spelled_texts(entries, codes, names)
+        plain = np.isin(codes, [code for code, name in enumerate(names) if name in TEXT_KINDS])
+        usable = guard.see(batch, plain & np.asarray(spelled.is_null()))
+        for code, kind in enumerate(map(Kind, names)):
+            places = pa.array(np.flatnonzero(usable & (codes == code)))
             if not len(places):
                 continue
             found.add(kind)
             if kind in DIGEST_BYTES:
-                digests = entries.column("digest").take(pa.array(places))
-                _insert(connection, kind, hex_key("hex(value)"), digests, feed.link_form)
+                _insert(connection, kind, hex_key("hex(value)"), entries.column("digest").take(places), feed.link_form)
                 continue
-            texts = [text for place in places if (text := spelled[place]) is not None]
-            _insert(connection, kind, text_key(kind, digest, "value"), pa.array(texts, pa.string()), feed.link_form)
+            texts = spelled.take(places)
+            _insert(connection, kind, text_key(kind, digest, "value"), texts, feed.link_form)
             if kind is Kind.PREFIX:
-                hosts = pa.array([links.host_of(text) for text in texts], pa.string())
+                hosts = pa.array([links.host_of(text) for text in texts.to_pylist()], pa.string())
                 _insert(connection, PREFIX_HOST, text_key(PREFIX_HOST, digest, "value"), hosts, None)
     guard.finish()
     return found
@@ -138,9 +136,16 @@ def _insert(connection: duckdb.DuckDBPyConnection, kind: str, key: str, values: 
     connection.unregister("entries")
 
 
-def _spelled(kind: Kind, text: str) -> str | None:
-    spell = {Kind.LINK: links.match_key, Kind.DOMAIN: links.domain_key, Kind.PREFIX: links.prefix_key}[kind]
-    return spell(links.refang(text))
+def _spelled_texts(entries: pa.RecordBatch, codes: npt.NDArray[np.int8], names: list[str]) -> pa.Array:
+    """Links, domains and prefixes in the spelling that rows are compared in; null for what is none of these."""
+    texts = entries.column("text")
+    if texts.null_count == len(texts):
+        return texts
+    spell = {Kind.LINK: links.match_key, Kind.DOMAIN: links.domain_key, Kind.PREFIX: links.prefix_key}
+    pairs = zip(codes.tolist(), texts.to_pylist(), strict=True)
+    return pa.array(
+        [spell[Kind(names[code])](links.refang(text)) if text else None for code, text in pairs], pa.string()
+    )
 
 
 def _read(record: Path, digest: str, root: DataRoot) -> Listed | None:
