@@ -121,6 +121,19 @@ class DataRoot:
         return self.private / "releases" / f"{version}.json"
 
     @property
+    def signing_key(self) -> Path:
+        """The key that releases are signed with."""
+        return self.private / "signing.key"
+
+    def publication(self, destination: str) -> Path:
+        """What was published to a destination."""
+        return self.private / "publish" / f"{destination}.json"
+
+    def parcel(self, destination: str) -> Path:
+        """Hard links to just the files that are being sent to a destination."""
+        return self.private / "publish" / destination
+
+    @property
     def data_docs(self) -> Path:
         return self.private / "data_docs"
 

@@ -18,6 +18,7 @@ from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.release import editions, manifest, records, statistics, versions
 from relaion_pipeline.release.editions import StagedFile, StagedShard
 from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.release import signature
 from relaion_pipeline.release.manifest import (
     FeedInput,
     Gate,
@@ -51,7 +52,10 @@ def assemble(
     described = _manifest(inputs, ready, published, version)
     write_text(building / manifest.MANIFEST, manifest.text(described), mode=PUBLIC_FILE_MODE)
     write_text(building / manifest.MANIFEST_SCHEMA, manifest.schema_text(), mode=PUBLIC_FILE_MODE)
+    signature.write_public_key(building, root)
+    signature.sign(building, manifest.MANIFEST, root)
     write_text(building / manifest.CHECKSUMS, _checksums(building, published), mode=PUBLIC_FILE_MODE)
+    signature.sign(building, manifest.CHECKSUMS, root)
     _make_durable(building)
     records.write(ReleaseRecord(version, inputs.sha256, ready.gate.evidence_sha256), root)
     target = root.release(version)
@@ -161,7 +165,7 @@ def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], vers
 
 
 def _checksums(building: Path, published: list[PublishedFile]) -> str:
-    """`SHA256SUMS` as `sha256sum -c` reads it: every file of the release but itself."""
+    """`SHA256SUMS` as `sha256sum -c` reads it: every file of the release but itself and its signature."""
     known = {file.path: file.sha256 for file in published}
     lines = []
     for path in sorted(path for path in building.rglob("*") if path.is_file()):
