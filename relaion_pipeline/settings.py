@@ -138,8 +138,8 @@ class Dataset(_Model):
     tags: list[str] = Field(default_factory=list, description="more words to find it by on Hugging Face")
     gated: bool = Field(True, description="whether the card asks who wants access; Hugging Face enforces it")
     gate_prompt: str = Field(
-        "Released for research into the data and models of today, under the conditions that this form names. "
-        "Links point to what others put on the web; some of it is disturbing.",
+        "This dataset is released for research. It holds links to images on the web, no images; some of what they "
+        "show is disturbing. Please say who you are and what you will use it for.",
         description="what who asks for access is told",
     )
     gate_fields: dict[str, GateField] = Field(

@@ -136,6 +136,26 @@ class Gate(_Model):
     fields: dict[str, str] = Field(description="question -> kind of field")
 
 
+class RemovalList(_Model):
+    """What one edition lacks, in counts; see docs/removal-lists.md."""
+
+    edition: str
+    rows: int = Field(ge=0, description="rows that the source has and the edition lacks")
+    row_keys: int = Field(ge=0, description="distinct keys of their links and texts: the list of rows")
+    link_keys: int = Field(ge=0, description="links that no row of the edition has any more: the list of links")
+    kept_alike: int = Field(
+        ge=0, description="rows of the edition with the link and text of a removed row, so with a listed key"
+    )
+
+
+class Removals(_Model):
+    """The removal lists, below `removals/`."""
+
+    salt: str = Field(description="what every key is salted with; public")
+    max_listed_share: float = Field(ge=0, le=1, description="listed rows are at most this share of each list")
+    lists: list[RemovalList]
+
+
 class Proof(_Model):
     """What was checked before the release appeared."""
 
@@ -165,9 +185,10 @@ class Manifest(_Model):
     waivers: list[WaiverRecord]
     subsets: dict[str, SubsetCounts]
     total: SubsetCounts
-    columns: dict[str, list[Column]] = Field(description="subset -> columns that all its files have")
+    columns: dict[str, list[Column]] = Field(description="subset -> columns of its files; a file may lack some")
     files: list[PublishedFile]
     statistics: Statistics
+    removals: Removals
     proof: Proof
 
 

@@ -78,17 +78,18 @@ def collect(shards: Sequence[StockedShard], settings: Settings, root: DataRoot) 
 
 
 def columns(shards: Sequence[StockedShard]) -> dict[str, list[Column]]:
-    """By subset the columns that all of its shards have in one type, in the first one's order."""
-    found: dict[str, list[Column]] = {}
-    seen: dict[str, set[str]] = {}
+    """By subset the columns of its shards, in order of appearance. One that a shard lacks is still named."""
+    found: dict[str, dict[str, Column]] = {}
+    seen: set[tuple[str, str]] = set()
     for shard in shards:
-        if shard.schema_sha256 in seen.setdefault(shard.subset, set()):
+        if (shard.subset, shard.schema_sha256) in seen:
             continue
-        seen[shard.subset].add(shard.schema_sha256)
+        seen.add((shard.subset, shard.schema_sha256))
+        named = found.setdefault(shard.subset, {})
         with open_parquet(shard.parquet, shard.name) as file:
-            here = [Column(name=field.name, type=_type_name(field.type)) for field in file.schema_arrow]
-        found[shard.subset] = [each for each in found.get(shard.subset, here) if each in here]
-    return found
+            for field in file.schema_arrow:
+                named.setdefault(field.name, Column(name=field.name, type=_type_name(field.type)))
+    return {subset: list(named.values()) for subset, named in found.items()}
 
 
 def rounded_down(rows: int) -> int:
