@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from relaion_pipeline.feeds.declaration import Feed
-from relaion_pipeline.settings import Columns, Dataset, Limits, Nsfw, Output, Subset, Waiver
+from relaion_pipeline.settings import Columns, Dataset, Limits, Nsfw, Output, Removal, Subset, Waiver
 
 KEYWORDS = (
     "# One word or phrase a line; matched whole, whatever its case. Scripts without spaces match anywhere.\nnsfw\n"
@@ -44,6 +44,7 @@ def settings_text() -> str:
         ("feeds.partner-images", Feed, True),
         ("nsfw", Nsfw, True),
         ("output", Output, True),
+        ("removals", Removal, True),
         ("limits", Limits, True),
         ("[waivers]", Waiver, False),
     ]

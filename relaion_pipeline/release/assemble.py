@@ -15,16 +15,25 @@ from relaion_pipeline import links
 from relaion_pipeline.audit.gate import ALL_CHECKS
 from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
 from relaion_pipeline.provenance import code_version, key_of
-from relaion_pipeline.release import editions, manifest, records, statistics, versions
+from relaion_pipeline.release import (
+    editions,
+    manifest,
+    records,
+    removal_lists,
+    removals,
+    signature,
+    statistics,
+    versions,
+)
 from relaion_pipeline.release.editions import StagedFile, StagedShard
 from relaion_pipeline.release.inputs import Inputs
-from relaion_pipeline.release import signature
 from relaion_pipeline.release.manifest import (
     FeedInput,
     Gate,
     Manifest,
     Proof,
     PublishedFile,
+    Removals,
     Rule,
     SourceShard,
     SubsetCounts,
@@ -49,7 +58,8 @@ def assemble(
     building = root.building(version)
     building.mkdir(parents=True)
     published = [file for shard in ready.staged for file in _link(shard, root, building)]
-    described = _manifest(inputs, ready, published, version)
+    lists = removals.write(root, inputs, ready, building / removal_lists.REMOVALS)
+    described = _manifest(inputs, ready, published, lists, version)
     write_text(building / manifest.MANIFEST, manifest.text(described), mode=PUBLIC_FILE_MODE)
     write_text(building / manifest.MANIFEST_SCHEMA, manifest.schema_text(), mode=PUBLIC_FILE_MODE)
     signature.write_public_key(building, root)
@@ -105,7 +115,7 @@ def _link(shard: StagedShard, root: DataRoot, building: Path) -> list[PublishedF
     return published
 
 
-def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], version: str) -> Manifest:
+def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], lists: Removals, version: str) -> Manifest:
     settings = inputs.settings
     return Manifest(
         dataset=settings.dataset.name,
@@ -160,6 +170,7 @@ def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], vers
         columns=statistics.columns(inputs.shards),
         files=published,
         statistics=statistics.collect(inputs.shards, settings, inputs.root),
+        removals=lists,
         proof=Proof(checks=[check.name for check in ALL_CHECKS], expectations=ready.gate.expectations),
     )
 

@@ -1,0 +1,174 @@
+"""Removal lists of a release: what the source has and an edition lacks, as keys that nobody can read a link from.
+
+What belongs here: which keys are listed, and whether listed rows are few enough among them to be published.
+What does not: the files' format (`removal_lists`).
+
+A row's key is listed if any removed row has its link and text. A link's key is listed only if no row of the edition
+has the link any more: else holders would lose rows that the edition keeps.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relaion_pipeline import database
+from relaion_pipeline.database import literal, quoted
+from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
+from relaion_pipeline.release import removal_lists
+from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.release.manifest import RemovalList, Removals
+from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError
+from relaion_pipeline.release.removal_lists import KINDS, LINKS, ROWS, Head, ListWriter
+from relaion_pipeline.screening import verdicts
+from relaion_pipeline.settings import Settings
+from relaion_pipeline.shards.stock import StockedShard
+
+_ROWS_PER_QUESTION = 50_000_000
+_KEYS_PER_BATCH = 1 << 17
+
+
+def write(root: DataRoot, inputs: Inputs, ready: Ready, folder: Path) -> Removals:
+    """Write the lists of all editions below `folder`, and return what the manifest says of them.
+
+    Raises:
+        ReleaseRefusedError: listed rows are more than their set share of a list; nothing is to be published.
+    """
+    settings = inputs.settings
+    listed = sum(counts.listed for counts in ready.counts.values())
+    with (
+        database.asking("listing what the editions lack"),
+        database.connect(root, settings.limits) as connection,
+    ):
+        _create_removed(connection, root, inputs.shards, settings.removals.salt_of(settings.dataset))
+        lists = [_write_edition(connection, folder, edition, settings) for edition in EDITIONS]
+    _refuse_conspicuous(lists, listed, settings)
+    return Removals(
+        salt=settings.removals.salt_of(settings.dataset),
+        max_listed_share=settings.removals.max_listed_share,
+        lists=lists,
+    )
+
+
+def _refuse_conspicuous(lists: Sequence[RemovalList], listed: int, settings: Settings) -> None:
+    """Refuse lists in which listed rows are too many among the ordinary ones. Every number here is public anyway."""
+    allowed = settings.removals.max_listed_share
+    problems = [
+        f"removals/{each.edition}, {what}: {listed:,} rows are listed and it holds {keys:,} keys, a share of "
+        f"{listed / max(keys, 1):.4g}; at most {allowed:g} is allowed"
+        for each in lists
+        for what, keys in (("list of rows", each.row_keys), ("list of links", each.link_keys))
+        if listed > allowed * keys
+    ]
+    if problems:
+        raise ReleaseRefusedError(
+            "Listed rows would stand out in the removal lists, so nothing was released:\n"
+            + "\n".join(problems)
+            + "\nRelease more rows together, so that more ordinary ones are removed with them; "
+            "or raise `max_listed_share` under [removals] in relaion.toml, knowing that it is how well a guess "
+            "at a listed row does"
+        )
+
+
+def _create_removed(
+    connection: duckdb.DuckDBPyConnection, root: DataRoot, shards: Sequence[StockedShard], salt: str
+) -> None:
+    """Fill `removed`, the keys of rows that an edition lacks, and `standing`, those of kept rows with such a link.
+
+    Rows are told apart by a fast hash of the link first, so that only few of the kept ones need their keys.
+    """
+    keys = "row_key UBIGINT, link_key UBIGINT"
+    connection.execute(f"CREATE TEMP TABLE removed (link_hash UBIGINT, {keys}, leaves_research BOOLEAN)")
+    connection.execute(f"CREATE TEMP TABLE standing ({keys})")
+    row_key = removal_lists.key_sql(salt, ROWS, "link", "text")
+    link_key = removal_lists.key_sql(salt, LINKS, "link")
+    for together in _questions(shards):
+        _create_source(connection, together)
+        _create_gone(connection, root, together)
+        connection.execute(
+            f"INSERT INTO removed SELECT hash(link), {row_key}, {link_key}, leaves_research "
+            "FROM source JOIN gone USING (file, row)"
+        )
+    connection.execute("CREATE TEMP TABLE sought AS SELECT DISTINCT link_hash FROM removed")
+    for together in _questions(shards):
+        _create_source(connection, together)
+        _create_gone(connection, root, together)
+        connection.execute(
+            f"INSERT INTO standing SELECT {row_key}, {link_key} "
+            "FROM (FROM source SEMI JOIN sought ON hash(link) = link_hash) ANTI JOIN gone USING (file, row)"
+        )
+
+
+def _write_edition(
+    connection: duckdb.DuckDBPyConnection, folder: Path, edition: str, settings: Settings
+) -> RemovalList:
+    """Write an edition's two lists. research keeps rows that research-safe lacks, so their links stand in it."""
+    gone = {RESEARCH: "leaves_research", RESEARCH_SAFE: "true"}[edition]
+    kept = f"SELECT row_key, link_key FROM standing UNION ALL SELECT row_key, link_key FROM removed WHERE NOT ({gone})"
+    wanted = {
+        ROWS: f"SELECT DISTINCT row_key AS key FROM removed WHERE {gone} ORDER BY key",
+        LINKS: f"SELECT DISTINCT link_key AS key FROM removed WHERE {gone} "
+        f"AND link_key NOT IN (SELECT link_key FROM ({kept})) ORDER BY key",
+    }
+    keys = {}
+    for kind in KINDS:
+        path = removal_lists.path_of(folder, edition, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        salt = settings.removals.salt_of(settings.dataset)
+        with ListWriter(path, Head(settings.dataset.name, edition, kind, salt)) as writer:
+            for batch in connection.sql(wanted[kind]).to_arrow_reader(_KEYS_PER_BATCH):
+                writer.write(batch.column(0).to_numpy())
+        keys[kind] = writer.keys
+    ((rows, alike),) = connection.execute(
+        f"SELECT (SELECT count(*) FROM removed WHERE {gone}), "
+        f"(SELECT count(*) FROM ({kept}) SEMI JOIN (FROM removed WHERE {gone}) AS r USING (row_key))"
+    ).fetchall()
+    return RemovalList(edition=edition, rows=rows, row_keys=keys[ROWS], link_keys=keys[LINKS], kept_alike=alike)
+
+
+def _create_source(connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> None:
+    """Define the view `source (file, row, link, text)` over `shards`, links and texts as bytes, null as empty."""
+    columns = shards[0].columns
+    schema = pq.read_schema(shards[0].parquet)
+    files = ", ".join(literal(str(shard.parquet)) for shard in shards)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW source AS SELECT file_index::INTEGER AS file, file_row_number AS row, "
+        f"{_bytes(columns.link, schema)} AS link, {_bytes(columns.text, schema)} AS text "
+        f"FROM read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
+    )
+
+
+def _bytes(column: str | None, schema: pa.Schema) -> str:
+    if column is None:
+        return "''::BLOB"
+    kind = schema.field(column).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return f"coalesce({quoted(column) if binary else f'encode({quoted(column)}::VARCHAR)'}, ''::BLOB)"
+
+
+def _create_gone(connection: duckdb.DuckDBPyConnection, root: DataRoot, shards: Sequence[StockedShard]) -> None:
+    """Fill the table `gone (file, row, leaves_research)` with the rows of `shards` that an edition lacks."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE gone (file INTEGER, row BIGINT, leaves_research BOOLEAN)")
+    for number, shard in enumerate(shards):
+        rows, bits = verdicts.read_rows(root.verdicts(shard.subset, shard.stem))
+        leaves = (bits & verdicts.RESEARCH_BITS) != 0
+        named = pa.table({"row": rows, "leaves_research": leaves})
+        connection.execute(f"INSERT INTO gone SELECT {number}, row, leaves_research FROM named")
+        del named
+
+
+def _questions(shards: Sequence[StockedShard]) -> Iterator[list[StockedShard]]:
+    """Shards that are asked about together: of one schema, and not more than DuckDB takes in bounded memory."""
+    together: list[StockedShard] = []
+    for shard in shards:
+        alike = not together or (shard.schema_sha256, shard.columns) == (together[0].schema_sha256, together[0].columns)
+        if together and (not alike or sum(each.rows for each in together) + shard.rows > _ROWS_PER_QUESTION):
+            yield together
+            together = []
+        together.append(shard)
+    if together:
+        yield together
