@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from relaion_pipeline import __version__, links, report_tables, sample, settings, template
-from relaion_pipeline.layout import DataRoot, make_private, write_text
+from relaion_pipeline.layout import EDITIONS, DataRoot, make_private, write_text
 from relaion_pipeline.settings import SETTINGS_FILE, SettingsError
 
 DATA = click.option(
@@ -148,23 +148,34 @@ def release(data: Path, version: str | None) -> None:
 
 
 @main.command()
-@click.argument("version", default="current")
+@click.argument("release", default="current")
 @DATA
+@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), help="Whoever released it: their public key.")
+@click.option("--edition", "editions", multiple=True, type=click.Choice(EDITIONS), help="The folder holds only this.")
 @_told
-def verify(version: str, data: Path) -> None:
+def verify(release: str, data: Path, key: Path | None, editions: tuple[str, ...]) -> None:
     """Prove a release again: its files against its manifest, and against the feeds and shards as they are now.
 
-    Exit status 1 if anything differs.
+    RELEASE is a version in the data root, or the folder of a release got from elsewhere: what needs no feeds and no
+    source is then checked of it. Exit status 1 if anything differs.
 
     \b
     Examples:
         relaion verify --data demo
         relaion verify 2026-01-31.001 --data demo
+        relaion verify downloads/2026-01-31.001 --key publisher.pub
+        relaion verify downloads/safe-only --key publisher.pub --edition research-safe
     """
-    from relaion_pipeline.audit import proof  # noqa: PLC0415  (imports pandas)
+    from relaion_pipeline.audit import proof, published  # noqa: PLC0415  (imports pandas)
+    from relaion_pipeline.release import signature  # noqa: PLC0415
 
-    with report_tables.bars() as listener:
-        findings = proof.of_release(DataRoot.at(data), version, listener)
+    trusted = signature.trusted_key(key) if key else None
+    root = DataRoot.at(data)
+    if proof.is_version(root, release):
+        with report_tables.bars() as listener:
+            findings = proof.of_release(root, release, listener, trusted)
+    else:
+        findings = published.examine(Path(release), trusted, editions or EDITIONS)
     report_tables.show_findings(findings)
     if not all(finding.passed for finding in findings):
         sys.exit(1)
@@ -183,6 +194,27 @@ def status(data: Path) -> None:
     from relaion_pipeline import status as statuses  # noqa: PLC0415  (reads and digests all inputs)
 
     report_tables.show_status(statuses.of(DataRoot.at(data)))
+
+
+@main.command()
+@DATA
+@click.option("--new", is_flag=True, help="Make another key; the old one is kept under its fingerprint.")
+@_told
+def key(data: Path, new: bool) -> None:
+    """Show the public key that releases are signed with; make one where there is none.
+
+    Hand it to those who check releases by another way than the releases take.
+
+    \b
+    Example:
+        relaion key --data demo > demo.pub
+    """
+    from relaion_pipeline.release import signature  # noqa: PLC0415
+
+    root = DataRoot.at(data)
+    public = signature.public_text(signature.new_key(root) if new else signature.ensure_key(root))
+    click.echo(public, nl=False)
+    click.echo(f"fingerprint {signature.fingerprint(public)}", err=True)
 
 
 @main.command()

@@ -27,6 +27,7 @@ from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.lock import Holder, LockedError
 from relaion_pipeline.release.manifest import ManifestError
 from relaion_pipeline.release.readiness import ReleaseRefusedError
+from relaion_pipeline.release.signature import SignatureError
 from relaion_pipeline.screening.keywords import KeywordError
 from relaion_pipeline.screening.screen import ScreeningError
 from relaion_pipeline.settings import SettingsError
@@ -44,6 +45,7 @@ EXPECTED_ERRORS = (
     ReleaseRefusedError,
     ScreeningError,
     SettingsError,
+    SignatureError,
     ShardError,
     VerificationError,
 )

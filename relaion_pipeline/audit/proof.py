@@ -9,20 +9,22 @@ from relaion_pipeline.audit.verification import VerificationError, Verifier
 from relaion_pipeline.database import QueryError
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.progress import Listener
-from relaion_pipeline.release import versions
+from relaion_pipeline.release import signature, versions
 from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.release.signature import TrustedKey
 
 
-def of_release(root: DataRoot, version: str, listener: Listener) -> list[Finding]:
+def of_release(root: DataRoot, version: str, listener: Listener, key: TrustedKey | None = None) -> list[Finding]:
     """Prove a release (`current`, or a version): first what it says of itself, then against feeds and shards.
+
+    Its signature is held against `key`, or against the data root's own.
 
     Raises:
         NoReleaseError: there is no such release.
     """
-    folder = _folder(root, version)
+    folder = folder_of(root, version)
     inputs = Inputs(root, settings.load(root.path))
-    wrong = published.differences(folder)
-    findings = [Finding("files_are_those_of_manifest_and_checksums", not wrong, "; ".join(wrong[:5]))]
+    findings = published.examine(folder, key or signature.own_key(root, folder))
     verifier = Verifier(root, inputs.settings, listed.read_lists(inputs.settings, root), inputs.keywords)
     try:
         return findings + published.prove(folder, inputs.shards, verifier, lambda rows: listener("verified", rows))
@@ -30,7 +32,14 @@ def of_release(root: DataRoot, version: str, listener: Listener) -> list[Finding
         return [*findings, Finding("published_rows_can_be_read", passed=False, detail=str(error))]
 
 
-def _folder(root: DataRoot, version: str) -> Path:
+def is_version(root: DataRoot, name: str) -> bool:
+    """Whether `name` is meant as a version of the data root, not as a folder: `./` before a folder's name tells."""
+    if name == "current":
+        return True
+    return versions.VERSION.fullmatch(name) is not None and (root.release(name).is_dir() or not Path(name).is_dir())
+
+
+def folder_of(root: DataRoot, version: str) -> Path:
     if version == "current":
         return published.current_release(root)
     if version not in versions.released(root):

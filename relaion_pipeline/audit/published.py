@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from relaion_pipeline.audit import thresholds
 from relaion_pipeline.audit.evidence import Evidence
 from relaion_pipeline.audit.gate import CHECKS
 from relaion_pipeline.audit.verification import Published, Verifier
@@ -15,6 +16,7 @@ from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
 from relaion_pipeline.release import manifest, signature, versions
 from relaion_pipeline.release.editions import EXTRA, SAFE
 from relaion_pipeline.release.manifest import CHECKSUMS, Manifest, SubsetCounts
+from relaion_pipeline.release.signature import TrustedKey
 from relaion_pipeline.screening.verdicts import LISTED, Counts
 from relaion_pipeline.shards import ShardError, open_parquet, sha256_file
 from relaion_pipeline.shards.stock import StockedShard
@@ -45,16 +47,36 @@ def current_release(root: DataRoot) -> Path:
     return current
 
 
-def differences(release: Path) -> list[str]:
-    """In what the files of a release are not what its manifest and checksums say; names files and nothing in them."""
+def examine(release: Path, key: TrustedKey | None, held: tuple[str, ...] = EDITIONS) -> list[Finding]:
+    """What anyone can tell who holds a release and nothing else, or the editions `held` of it.
+
+    Signatures are held against `key`, or where it is None against the enclosed one.
+
+    Raises:
+        ManifestError: there is no manifest.
+    """
+    described = manifest.read(release)
+    by = f"by the key in {key.name}" if key else f"by the enclosed {signature.PUBLIC_KEY}, which anyone may have put there: give --key"
+    above, unscored = thresholds.differences(release, described)
+    return [
+        _finding("files_are_those_of_manifest_and_checksums", differences(release, held)),
+        _finding("signature_is_of_the_key", signature.differences(release, key), by),
+        _finding("research_safe_keeps_to_the_threshold", above),
+        _finding("research_safe_has_no_row_without_score", unscored),
+    ]
+
+
+def differences(release: Path, held: tuple[str, ...] = EDITIONS) -> list[str]:
+    """In what the files of a release are not what its manifest and checksums say; names files and nothing in them.
+
+    Where not all editions are `held`, what goes with the others alone may be missing.
+    """
     described = manifest.read(release)
     digests = _digests(release)
-    return [
-        *_wrong_checksums(release, digests),
-        *_wrong_files(release, described, digests),
-        *_wrong_nesting(described),
-        *_wrong_counts(described),
-    ]
+    wrong = [*_wrong_checksums(release, digests), *_wrong_files(release, described, digests)]
+    left_out = {f"{name}: missing" for name in _checksums(release) if not manifest.goes_with(name, held)}
+    left_out |= {f"{each}, though {manifest.MANIFEST} names it" for each in left_out}
+    return [each for each in wrong if each not in left_out] + [*_wrong_nesting(described), *_wrong_counts(described)]
 
 
 def prove(
@@ -109,12 +131,10 @@ def _digests(release: Path) -> dict[str, str | None]:
 
 
 def _wrong_checksums(release: Path, digests: dict[str, str | None]) -> Iterator[str]:
-    try:
-        lines = (release / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        yield f"{CHECKSUMS}: missing"
+    listed = _checksums(release)
+    if not listed:
+        yield f"{CHECKSUMS}: missing, or names no file"
         return
-    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name in sorted(listed.keys() | digests.keys()):
         if name not in digests:
             yield f"{name}: missing"
@@ -122,6 +142,18 @@ def _wrong_checksums(release: Path, digests: dict[str, str | None]) -> Iterator[
             yield f"{name}: not in {CHECKSUMS}"
         elif name in listed and digests[name] != listed[name]:
             yield f"{name}: its bytes are not those of {CHECKSUMS}"
+
+
+def _checksums(release: Path) -> dict[str, str]:
+    """Name to digest, as `SHA256SUMS` has them; of a name that is there twice nothing is right."""
+    try:
+        lines = (release / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    listed: dict[str, str] = {}
+    for digest, _, name in (line.partition("  ") for line in lines):
+        listed[name] = "named twice" if name in listed else digest
+    return listed
 
 
 def _wrong_files(release: Path, described: Manifest, digests: dict[str, str | None]) -> Iterator[str]:
@@ -189,6 +221,10 @@ def _sha256(path: Path) -> str | None:
         return sha256_file(path)
     except ShardError:
         return None
+
+
+def _finding(name: str, wrong: list[str], otherwise: str = "") -> Finding:
+    return Finding(name, not wrong, "; ".join(wrong[:5]) if wrong else otherwise)
 
 
 def _sample(names: list[str], most: int = 5) -> str:

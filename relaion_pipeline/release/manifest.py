@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from relaion_pipeline.layout import EDITIONS
+
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = "manifest.schema.json"
 CHECKSUMS = "SHA256SUMS"
@@ -101,6 +103,11 @@ class Column(_Model):
 
     name: str
     type: str = Field(description="Arrow's name of the type")
+    part: str | None = Field(
+        None,
+        pattern="^(link|text|punsafe|nsfw|md5|sha1|sha256)$",
+        description="what the release takes the column for, if for anything",
+    )
 
 
 class Scores(_Model):
@@ -190,6 +197,13 @@ class Manifest(_Model):
     statistics: Statistics
     removals: Removals
     proof: Proof
+
+
+def goes_with(name: str, editions: tuple[str, ...]) -> bool:
+    """Whether a file of a release belongs to one of `editions`, or to all: by the name of its folder."""
+    folder, _, rest = name.partition("/")
+    edition = rest.partition("/")[0] if folder == "removals" else folder
+    return edition not in EDITIONS or edition in editions
 
 
 def schema_text() -> str:

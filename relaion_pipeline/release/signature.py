@@ -9,6 +9,7 @@ releases of the same inputs differ in the files named here and in the checksums 
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -31,6 +32,14 @@ UNLISTED = frozenset({CHECKSUMS, CHECKSUMS_SIGNATURE})
 
 class SignatureError(Exception):
     """The key cannot be used; the message says which file and what to do."""
+
+
+@dataclass(frozen=True)
+class TrustedKey:
+    """A public key from elsewhere than the release, and the file it came from."""
+
+    name: str
+    public: Ed25519PublicKey
 
 
 def ensure_key(root: DataRoot) -> Ed25519PrivateKey:
@@ -93,37 +102,51 @@ def sign(folder: Path, name: str, root: DataRoot) -> None:
         temporary.write_bytes(signature)
 
 
-def differences(release: Path, key: Path | None) -> list[str]:
-    """What is wrong with the signatures of a release, by the public key in the file `key`, or by the enclosed one.
-
-    By the enclosed key alone nobody can tell who signed: whoever changes a release can enclose another.
+def trusted_key(path: Path) -> TrustedKey:
+    """The public key in the file `path`.
 
     Raises:
-        SignatureError: the file `key` holds no public key.
+        SignatureError: it holds none.
     """
-    if key is not None:
-        trusted = _public(_read(key), str(key))
-    else:
-        try:
-            trusted = _public(_read(release / PUBLIC_KEY), PUBLIC_KEY)
-        except SignatureError as error:
-            return [str(error)]
+    return TrustedKey(str(path), _public(_read(path), str(path)))
+
+
+def own_key(root: DataRoot, release: Path) -> TrustedKey | None:
+    """The data root's key that `release` says it was signed with, else the key in use; None where there is none."""
+    paths = sorted(root.private.glob(f"{root.signing_key.name}*"))
+    keys = [TrustedKey(str(path), _private(_read(path), path).public_key()) for path in paths]
+    enclosed = _enclosed(release)
+    return next((key for key in keys if key.public == enclosed), keys[0] if keys else None)
+
+
+def differences(release: Path, key: TrustedKey | None) -> list[str]:
+    """What is wrong with the signatures of a release, by `key`, or by the enclosed one.
+
+    By the enclosed key alone nobody can tell who signed: whoever changes a release can enclose another.
+    """
+    enclosed = _enclosed(release)
+    public = key.public if key else enclosed
     wrong = []
-    if key is not None and _enclosed(release) not in {None, trusted.public_bytes_raw()}:
-        wrong.append(f"{PUBLIC_KEY}: another key than {key}; the release was signed by someone else, or with a new key")
+    if enclosed is None:
+        wrong.append(f"{PUBLIC_KEY}: missing, or not an Ed25519 public key in PEM")
+    elif key is not None and key.public != enclosed:
+        wrong.append(f"{PUBLIC_KEY}: another key than {key.name}: signed by someone else, or with a key made anew")
     for name, signature in SIGNED.items():
+        if public is None:
+            break
         try:
-            trusted.verify((release / signature).read_bytes(), (release / name).read_bytes())
+            public.verify((release / signature).read_bytes(), (release / name).read_bytes())
         except OSError as error:
             wrong.append(f"{Path(error.filename).name}: missing or not readable")
         except InvalidSignature:
-            wrong.append(f"{signature}: not the signature of {name} by {'the given' if key else 'the enclosed'} key")
+            by = key.name if key else PUBLIC_KEY
+            wrong.append(f"{signature}: not the signature of {name} by the key in {by}")
     return wrong
 
 
-def _enclosed(release: Path) -> bytes | None:
+def _enclosed(release: Path) -> Ed25519PublicKey | None:
     try:
-        return _public(_read(release / PUBLIC_KEY), PUBLIC_KEY).public_bytes_raw()
+        return _public(_read(release / PUBLIC_KEY), PUBLIC_KEY)
     except SignatureError:
         return None
 
@@ -133,6 +156,10 @@ def _read_key(root: DataRoot) -> Ed25519PrivateKey:
     content = _read(path)
     if path.stat().st_mode & 0o077:
         raise SignatureError(f"{path}: others may read this key; run `chmod 600 {path}`, or make another: `relaion key`")
+    return _private(content, path)
+
+
+def _private(content: bytes, path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -24,7 +24,7 @@ from relaion_pipeline.release.editions import StagedShard
 from relaion_pipeline.release.manifest import Column, HostRows, Scores, Statistics
 from relaion_pipeline.screening.verdicts import BIT, LISTED, RESEARCH_BITS
 from relaion_pipeline.settings import Settings
-from relaion_pipeline.shards import open_parquet
+from relaion_pipeline.shards import open_parquet, parts
 from relaion_pipeline.shards.stock import StockedShard
 
 BINS = 20
@@ -87,8 +87,10 @@ def columns(shards: Sequence[StockedShard]) -> dict[str, list[Column]]:
         seen.add((shard.subset, shard.schema_sha256))
         named = found.setdefault(shard.subset, {})
         with open_parquet(shard.parquet, shard.name) as file:
+            roles = {column: part for part, column in parts(shard.columns).items()}
             for field in file.schema_arrow:
-                named.setdefault(field.name, Column(name=field.name, type=_type_name(field.type)))
+                column = Column(name=field.name, type=_type_name(field.type), part=roles.get(field.name))
+                named.setdefault(field.name, column)
     return {subset: list(named.values()) for subset, named in found.items()}
 
 
