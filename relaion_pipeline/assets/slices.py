@@ -14,7 +14,7 @@ from relaion_pipeline.audit.verification import Published, Verifier
 from relaion_pipeline.layout import RESEARCH, RESEARCH_SAFE
 from relaion_pipeline.progress import of
 from relaion_pipeline.provenance import key_of
-from relaion_pipeline.release import editions
+from relaion_pipeline.release import editions, statistics
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.resources import Workspace
 from relaion_pipeline.screening.screen import Screener
@@ -71,6 +71,7 @@ def written(settings: Settings, part: Slice) -> dg.AssetsDefinition:
         with workspace.inputs(context) as inputs:
             shards = _stock(inputs, part)
             files = editions.write(shards, inputs.settings, inputs.root, of("editions"))
+            statistics.gather(shards, inputs.settings, inputs.root)
             safe, extra = sum(file.safe.rows for file in files), sum(file.extra.rows for file in files)
             metadata: dict[str, dg.RawMetadataValue] = {
                 "dagster/row_count": safe + extra,

@@ -16,6 +16,7 @@ from relaion_pipeline.audit.gate import ALL_CHECKS
 from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.release import (
+    documents,
     editions,
     manifest,
     records,
@@ -62,6 +63,7 @@ def assemble(
     described = _manifest(inputs, ready, published, lists, version)
     write_text(building / manifest.MANIFEST, manifest.text(described), mode=PUBLIC_FILE_MODE)
     write_text(building / manifest.MANIFEST_SCHEMA, manifest.schema_text(), mode=PUBLIC_FILE_MODE)
+    documents.write(described, building)
     signature.write_public_key(building, root)
     signature.sign(building, manifest.MANIFEST, root)
     write_text(building / manifest.CHECKSUMS, _checksums(building, published), mode=PUBLIC_FILE_MODE)
@@ -76,11 +78,15 @@ def assemble(
 
 
 def clear_leftovers(root: DataRoot) -> None:
-    """Remove what a run that was killed left of an unfinished release."""
+    """Remove what runs that were killed left: an unfinished release, and files half written."""
     if root.releases.is_dir():
         for path in root.releases.iterdir():
             if path.name.startswith(_BUILDING):
                 shutil.rmtree(path)
+    for path in root.private.rglob(".*.tmp"):
+        process = path.name.split(".")[-2]
+        if process.isdecimal() and not Path("/proc", process).exists():  # else somebody is writing it
+            path.unlink(missing_ok=True)
 
 
 def published_name(edition: str, subset: str, stem: str, part: str) -> str:

@@ -1,0 +1,104 @@
+"""`report.html`: a release on one page that needs nothing else, made from its manifest alone."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from relaion_pipeline.audit.gate import ALL_CHECKS
+from relaion_pipeline.layout import EDITIONS
+from relaion_pipeline.release import plots
+from relaion_pipeline.release.manifest import Manifest
+from relaion_pipeline.screening.verdicts import Reason
+
+REPORT = "report.html"
+
+_REASONS = {
+    Reason.LISTED_IMAGE: "the image is on a list",
+    Reason.LISTED_LINK: "the link is on a list",
+    Reason.LISTED_DOMAIN: "the domain is on a list",
+    Reason.LISTED_PREFIX: "the link lies below a listed one",
+    Reason.NO_LINK: "no link, so nothing to compare with lists",
+    Reason.UNREADABLE_HASH: "an image hash is given but is none",
+    Reason.UNSAFE_KEYWORD: "very unsafe by score, and a keyword in the text",
+    Reason.UNSAFE: "unsafe by score; from research-safe only",
+    Reason.NO_SCORE: "no score; from research-safe only",
+}
+
+
+def environment() -> Environment:
+    """Templates of this package; what they print into HTML is escaped."""
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= {"number": number, "share": share, "size": size}
+    return made
+
+
+def render(manifest: Manifest) -> str:
+    """The whole page."""
+    pictures = {name: Markup(svg) for name, svg in plots.svgs(manifest).items()}  # noqa: S704  (drawn, not given)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            m=manifest,
+            editions=EDITIONS,
+            columns=[*manifest.subsets.items(), ("all", manifest.total)],
+            reasons=reasons(manifest),
+            bins=_bins(manifest),
+            promises={check.name: check.promise for check in ALL_CHECKS},
+            colours=plots.COLOURS,
+            pictures=pictures,
+            titles={name: title for name, (title, _) in plots.all_figures().items()},
+        )
+    )
+
+
+def reasons(manifest: Manifest) -> list[tuple[str, str]]:
+    """In words and by name, the reasons for which any row was removed, in the order in which they count."""
+    return [(text, str(reason)) for reason, text in _REASONS.items() if manifest.total.removed.get(reason)]
+
+
+def number(value: int) -> str:
+    """1234567 as 1,234,567."""
+    return f"{value:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole in percent; what is more than nothing never reads as zero."""
+    if not whole:
+        return "-"
+    percent = 100 * part / whole
+    if part and percent < 0.001:  # noqa: PLR2004
+        return "< 0.001 %"
+    return f"{percent:.3f} %"
+
+
+def size(value: int) -> str:
+    """Bytes for people."""
+    amount = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:  # noqa: PLR2004
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def _bins(manifest: Manifest) -> list[dict[str, Any]]:
+    scores = manifest.statistics.scores
+    width = 1 / len(scores.source)
+    return [
+        {
+            "bin": f"{place * width:.2f} to {(place + 1) * width:.2f}",
+            "source": source,
+            **{edition: scores.passing[edition][place] for edition in EDITIONS},
+        }
+        for place, source in enumerate(scores.source)
+    ]
