@@ -52,5 +52,5 @@ def _time(connection: duckdb.DuckDBPyConnection, names: list[str] | None) -> flo
         return keys.link_key_sql(Kind.LINK_MD5, spelling)
 
     start = time.perf_counter()
-    connection.execute(f"SELECT max(key) FROM ({rows.plain_keys('source', names, key)})").fetchall()
+    connection.execute(f"SELECT max(key) FROM ({rows.keys_in_sql('source', names, key)})").fetchall()
     return time.perf_counter() - start

@@ -227,7 +227,7 @@ def _survivors(connection: duckdb.DuckDBPyConnection, listed: Listed, columns: C
 
 def _add_listed_links(connection: duckdb.DuckDBPyConnection, listed: Listed) -> None:
     """Spell every published link in all the ways that the lists call for, and look each spelling up."""
-    links_rows.create_odd_links(connection, "published")
+    links_rows.sort_links(connection, "published")
     hashed = {kind: function for kind, function in _LINK_HASHES.items() if kind in listed.kinds}
     for form in sorted({form for kind in hashed for form in listed.forms[kind]}, key=str):
         called_for = {kind: function for kind, function in hashed.items() if form in listed.forms[kind]}
@@ -239,13 +239,13 @@ def _add_listed_links(connection: duckdb.DuckDBPyConnection, listed: Listed) -> 
             same_form = f"form IS NOT DISTINCT FROM {literal(form) if form else 'NULL'}"
             _add(connection, f"SELECT file, row, {kind} AS key FROM odd_keys", kind, same_form)
             if form != SAFE_BROWSING:
-                plain = links_rows.plain_keys("published", names, partial(_hashed_key, function))
+                plain = links_rows.keys_in_sql("published", names, partial(_hashed_key, function))
                 _add(connection, plain, kind, same_form)
     if Kind.LINK in listed.kinds:
         key = text_key(Kind.LINK, listed.digest, "spelled")
         links_rows.create_keys(connection, "FROM odd_links", {"key": key}, links_rows.match_keys)
         _add(connection, "FROM odd_keys", Kind.LINK)
-        plain = links_rows.plain_match_keys("published")
+        plain = links_rows.match_keys_in_sql("published")
         _add(connection, f"SELECT file, row, {key} AS key FROM ({plain})", Kind.LINK)
     if Kind.DOMAIN in listed.kinds or Kind.PREFIX in listed.kinds:
         links_rows.create_hosts(connection, "published")

@@ -60,8 +60,8 @@ _SLASH: Final = ("no_slash", "slash")
 
 # Bases whose escapes hide no `?` and no slash, so that the end of the path is plain to see. They come first where
 # forms are combined: a base with the same text needs no second look.
-_SURE: Final = ("canonical", "entity_encoded", "percent_lower", "unicode_host", "unicode")
-_COMBINING: Final = (*_SURE, *[base for base in BASES if base not in _SURE])
+SURE: Final = ("canonical", "entity_encoded", "percent_lower", "unicode_host", "unicode")
+_COMBINING: Final = (*SURE, *[base for base in BASES if base not in SURE])
 
 _GRIDS: Final = {
     base: {
@@ -234,7 +234,7 @@ def _combined(base: str, text: str, *, addressed: bool) -> Iterator[tuple[str, s
     if not host:
         return
     ends = {"no_slash": path.rstrip("/")}
-    if base not in (*_SURE, THREATEXCHANGE) and _UNSURE_PATH.search(path):
+    if base not in (*SURE, THREATEXCHANGE) and _UNSURE_PATH.search(path):
         # A path that hides a `?` or a slash behind an escape: leave its end as it is.
         ends = {"slash" if path.endswith("/") else "no_slash": path}
     elif not _ENDS_IN_FILE.search(path):

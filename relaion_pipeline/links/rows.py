@@ -1,8 +1,8 @@
 """The links of many rows, spelled inside DuckDB or in Python, and turned into keys of the caller's choosing.
 
-Links that are their own canonical spelling, most of them, are spelled in SQL. The others are spelled in Python, once
-for each distinct link of a batch. Who compares the keys with which list is the caller's business: screening and
-verification each have their own.
+Links that are plain (`plain.py`), most of them, or tidy (`tidy.py`) are spelled in SQL. The others, the odd ones, are
+spelled in Python, once for each distinct link of a batch. Who compares the keys with which list is the caller's
+business: screening and verification each have their own.
 
 All functions work on a relation `(file, row, link)`: the number of a file, the position in it, the link or null.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from relaion_pipeline.links import vectorised
+from relaion_pipeline.links import tidy, tidy_forms, vectorised
 from relaion_pipeline.links.expressions import prefix_candidates
 
 PLAIN = vectorised.is_plain("link")
@@ -26,28 +26,46 @@ Spelled = tuple[npt.NDArray[np.int64], pa.Array, pa.Array]
 Spell = Callable[[pa.Array], Spelled]
 
 
-def create_odd_links(connection: duckdb.DuckDBPyConnection, relation: str) -> None:
-    """Fill the table `odd_links (file, row, link)`: the links that only Python can spell."""
+def sort_links(connection: duckdb.DuckDBPyConnection, relation: str) -> None:
+    """Sort the links that are not plain: `tidy_links` is for SQL, `odd_links (file, row, link)` for Python.
+
+    Call it before any other function here, and again for another relation.
+    """
+    others = f"(SELECT file, row, link FROM {relation} WHERE link IS NOT NULL AND NOT {PLAIN})"
+    texts = tidy.tidy_texts(others, "link", ("file", "row"))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE links_not_plain AS {texts}")
+    connection.execute("CREATE OR REPLACE TEMP VIEW tidy_links AS SELECT * FROM links_not_plain WHERE link_tidy")
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE odd_links AS SELECT file, row, link FROM {relation} "
-        f"WHERE link IS NOT NULL AND NOT {PLAIN}"
+        "CREATE OR REPLACE TEMP VIEW odd_links AS "
+        "SELECT file, row, link_text AS link FROM links_not_plain WHERE NOT link_tidy"
     )
 
 
-def plain_keys(relation: str, names: list[str] | None, key_sql: Callable[[str], str]) -> str:
-    """SQL for `(file, row, form, key)` of the plain links in the forms `names`, or in all; `form` is empty if all.
+def keys_in_sql(relation: str, names: list[str] | None, key_sql: Callable[[str], str]) -> str:
+    """SQL for `(file, row, form, key)` of all links but the odd ones, in the forms `names`; `form` is empty if in all.
 
     `key_sql` gives the SQL of the key of a spelling; a null one, of a form that the link does not have, gives null.
     """
     parts = vectorised.plain_parts(f"(SELECT file, row, link FROM {relation} WHERE {PLAIN})", "link", ("file", "row"))
     keys = ", ".join(key_sql(spelling) for spelling in vectorised.form_columns(names).values())
+    tidy_keys = (
+        tidy_forms.keys_sql("tidy_links", key_sql)
+        if names is None
+        else tidy_forms.chosen_keys_sql("tidy_links", names, key_sql)
+    )
     form = names[0] if names and len(names) == 1 else ""
-    return f"SELECT file, row, '{form}' AS form, unnest([{keys}]) AS key FROM ({parts})"
+    return (
+        f"SELECT file, row, '{form}' AS form, key FROM "
+        f"(SELECT file, row, unnest([{keys}]) AS key FROM ({parts}) UNION ALL {tidy_keys})"
+    )
 
 
-def plain_match_keys(relation: str) -> str:
-    """SQL for `(file, row, form, spelled)` of the plain links: the spelling in which plain lists are compared."""
-    return f"SELECT file, row, '' AS form, {vectorised.match_key_sql('link')} AS spelled FROM {relation} WHERE {PLAIN}"
+def match_keys_in_sql(relation: str) -> str:
+    """SQL for `(file, row, form, spelled)` of all links but the odd ones: as plain lists are compared."""
+    return (
+        f"SELECT file, row, '' AS form, {vectorised.match_key_sql('link')} AS spelled FROM {relation} WHERE {PLAIN} "
+        f"UNION ALL SELECT file, row, '', spelled FROM ({tidy_forms.match_keys_sql('tidy_links')})"
+    )
 
 
 def forms(names: list[str] | None) -> Spell:
@@ -101,7 +119,9 @@ def create_hosts(connection: duckdb.DuckDBPyConnection, relation: str) -> None:
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW row_hosts AS
-        FROM odd_hosts UNION ALL SELECT file, row, {vectorised.host_sql("link")} FROM {relation} WHERE {PLAIN}
+        FROM odd_hosts
+        UNION ALL SELECT file, row, {vectorised.host_sql("link")} FROM {relation} WHERE {PLAIN}
+        UNION ALL SELECT file, row, {tidy_forms.host_sql("link_text")} FROM tidy_links
         """
     )
     connection.execute("CREATE OR REPLACE TEMP TABLE hosts AS SELECT DISTINCT host FROM row_hosts")

@@ -21,7 +21,7 @@ def add_hits(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
     hashed = [kind for kind in LINK_HASH_KINDS if kind in lists.kinds]
     if not hashed and not lists.kinds & TEXT_KINDS:
         return
-    rows.create_odd_links(connection, "source")
+    rows.sort_links(connection, "source")
     for form in sorted({form for kind in hashed for form in lists.forms[kind]}, key=str):
         _match_hashed(connection, [kind for kind in hashed if form in lists.forms[kind]], form)
     if Kind.LINK in lists.kinds:
@@ -45,7 +45,7 @@ def _match_hashed(connection: duckdb.DuckDBPyConnection, kinds: list[Kind], form
     for kind in kinds:
         keyed = f"SELECT file, row, form, {kind} AS key FROM odd_keys"
         if form != SAFE_BROWSING:
-            keyed += f" UNION ALL {rows.plain_keys('source', names, partial(keys.link_key_sql, kind))}"
+            keyed += f" UNION ALL {rows.keys_in_sql('source', names, partial(keys.link_key_sql, kind))}"
         connection.execute(
             f"""
             INSERT INTO hits
@@ -67,7 +67,7 @@ def _match_links(connection: duckdb.DuckDBPyConnection, salt: bytes) -> None:
         SELECT file, row, listed.feed, listed.entry, '{Kind.LINK}', 'match_key'
         FROM (
             SELECT file, row, key FROM odd_keys
-            UNION ALL SELECT file, row, {key} FROM ({rows.plain_match_keys("source")})
+            UNION ALL SELECT file, row, {key} FROM ({rows.match_keys_in_sql("source")})
         ) AS keyed JOIN blocklist.{Kind.LINK} AS listed ON keyed.key = listed.key
         """
     )
