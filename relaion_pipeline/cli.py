@@ -15,7 +15,8 @@ import click
 from rich.console import Console
 
 from relaion_pipeline import __version__, links, report_tables, sample, settings, template
-from relaion_pipeline.layout import EDITIONS, DataRoot, make_private, write_text
+from relaion_pipeline.layout import EDITIONS, DataRoot, write_text
+from relaion_pipeline.release import signature
 from relaion_pipeline.settings import SETTINGS_FILE, SettingsError
 
 DATA = click.option(
@@ -77,7 +78,7 @@ def init(folder: Path) -> None:
         write_text(keywords, template.KEYWORDS, mode=0o644)
     for name in ("raw", "feeds"):
         (folder / name).mkdir(exist_ok=True)
-    make_private(DataRoot.at(folder).private)
+    signature.ensure_key(DataRoot.at(folder))
     Console().print(
         f"Wrote {path}. Put shards under {folder / 'raw'} and lists under {folder / 'feeds'}, adjust the file, "
         f"then run: relaion release --data {folder}",
@@ -167,7 +168,6 @@ def verify(release: str, data: Path, key: Path | None, editions: tuple[str, ...]
         relaion verify downloads/safe-only --key publisher.pub --edition research-safe
     """
     from relaion_pipeline.audit import proof, published  # noqa: PLC0415  (imports pandas)
-    from relaion_pipeline.release import signature  # noqa: PLC0415
 
     trusted = signature.trusted_key(key) if key else None
     root = DataRoot.at(data)
@@ -197,6 +197,27 @@ def status(data: Path) -> None:
 
 
 @main.command()
+@click.argument("version", default="current")
+@DATA
+@click.option("--to", "only", multiple=True, help="Only to this destination of relaion.toml (repeatable).")
+@click.option("--dry-run", is_flag=True, help="Verify, then only list what would be sent.")
+@_told
+def publish(version: str, data: Path, only: tuple[str, ...], dry_run: bool) -> None:
+    """Verify a release and send it to the destinations that relaion.toml names; run again, it goes on.
+
+    \b
+    Examples:
+        relaion publish --data demo --dry-run
+        relaion publish 2026-01-31.001 --data demo --to mirror
+    """
+    from relaion_pipeline.publish import upload  # noqa: PLC0415  (imports pandas)
+
+    with report_tables.bars() as listener:
+        deliveries = upload.publish(DataRoot.at(data), version, listener, dry_run=dry_run, only=only)
+    report_tables.show_deliveries(deliveries, dry_run=dry_run)
+
+
+@main.command()
 @DATA
 @click.option("--new", is_flag=True, help="Make another key; the old one is kept under its fingerprint.")
 @_told
@@ -209,8 +230,6 @@ def key(data: Path, new: bool) -> None:
     Example:
         relaion key --data demo > demo.pub
     """
-    from relaion_pipeline.release import signature  # noqa: PLC0415
-
     root = DataRoot.at(data)
     public = signature.public_text(signature.new_key(root) if new else signature.ensure_key(root))
     click.echo(public, nl=False)

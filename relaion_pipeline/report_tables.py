@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -17,6 +18,9 @@ from relaion_pipeline.progress import Listener
 from relaion_pipeline.release import manifest
 from relaion_pipeline.screening.verdicts import Reason
 from relaion_pipeline.status import Status
+
+if TYPE_CHECKING:
+    from relaion_pipeline.publish.upload import Delivery
 
 _SET_ASIDE = ("malformed", "unmatchable", "withdrawn", "quarantined")
 
@@ -85,6 +89,27 @@ def show_release(folder: Path | None, *, made: bool) -> None:
     console.print(table)
     said = "Released" if made else "Nothing changed since the last release"
     console.print(f"{said}: {folder}", soft_wrap=True, highlight=False)
+
+
+def show_deliveries(deliveries: "list[Delivery]", *, dry_run: bool) -> None:
+    """Print what was sent where; of a dry run every file that would go."""
+    console = Console()
+    for each in deliveries:
+        size = sum(item.bytes for item in each.sent)
+        if dry_run:
+            table = Table(title=f"{each.destination}: {each.where}", box=box.SIMPLE_HEAD, title_justify="left")
+            table.add_column("would be sent", overflow="fold")
+            table.add_column("bytes", justify="right")
+            for item in each.sent:
+                table.add_row(escape(item.name), f"{item.bytes:,}")
+            console.print(table)
+        console.print(
+            f"{each.destination}: {'would send' if dry_run else 'sent'} {len(each.sent):,} files, {size:,} bytes, to "
+            f"{each.where}; {len(each.there):,} were there",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
 
 
 def show_findings(findings: list[Finding]) -> None:

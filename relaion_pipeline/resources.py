@@ -21,6 +21,7 @@ from relaion_pipeline.database import QueryError
 from relaion_pipeline.feeds.blocklist import BlocklistError
 from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.publish.errors import PublishError
 from relaion_pipeline.release import lock
 from relaion_pipeline.release.editions import EditionError
 from relaion_pipeline.release.inputs import Inputs
@@ -41,6 +42,7 @@ EXPECTED_ERRORS = (
     LockedError,
     ManifestError,
     NoReleaseError,
+    PublishError,
     QueryError,
     ReleaseRefusedError,
     ScreeningError,

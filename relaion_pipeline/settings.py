@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from relaion_pipeline.feeds.declaration import Feed
+from relaion_pipeline.publish.declaration import Destination
 
 SETTINGS_FILE = "relaion.toml"
 
@@ -188,6 +189,7 @@ class Settings(_Model):
     removals: Removal = Removal()
     limits: Limits = Limits()
     waivers: list[Waiver] = Field(default_factory=list)
+    publish: dict[Name, Destination] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_meet(self) -> Self:
@@ -211,8 +213,8 @@ class Settings(_Model):
         )
 
     def digest(self) -> str:
-        """SHA-256 of what the settings say that can change a release: comments, order and limits do not."""
-        content = self.model_dump(mode="json", exclude={"limits"})
+        """SHA-256 of what the settings say that can change a release: comments, order, limits and destinations do not."""
+        content = self.model_dump(mode="json", exclude={"limits", "publish"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from relaion_pipeline.feeds.declaration import Feed
+from relaion_pipeline.publish.declaration import Destination
 from relaion_pipeline.settings import Columns, Dataset, Limits, Nsfw, Output, Removal, Subset, Waiver
 
 KEYWORDS = (
@@ -28,6 +29,7 @@ _VALUES = {
 }
 _EXAMPLES = {
     "link": '"url"',
+    "to": '"s3://bucket/folder"',
     "kind": '"unanswerable-feed"',
     "feed": '"partner-images"',
     "reason": '"the subset has no image hashes"',
@@ -47,6 +49,7 @@ def settings_text() -> str:
         ("removals", Removal, True),
         ("limits", Limits, True),
         ("[waivers]", Waiver, False),
+        ("publish.mirror", Destination, False),
     ]
     blocks = ["\n".join(_section(name, model, used=used)) for name, model, used in sections]
     return _HEAD + "\n" + "\n\n".join(blocks) + "\n"

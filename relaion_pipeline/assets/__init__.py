@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from relaion_pipeline.assets import graph, inputs, release, slices
+from relaion_pipeline.assets import graph, inputs, publication, release, slices
 from relaion_pipeline.settings import Settings
 
 
@@ -20,4 +20,5 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         *(slices.verified(settings, part) for part in parts),
         release.edition_set(settings),
         release.release(settings),
+        *([publication.published_release(settings)] if settings.publish else []),
     ]

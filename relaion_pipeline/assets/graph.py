@@ -20,6 +20,7 @@ KEYWORDS = dg.AssetKey("keywords")
 BLOCKLIST = dg.AssetKey("blocklist")
 EDITION_SET = dg.AssetKey("edition_set")
 RELEASE = dg.AssetKey("release")
+PUBLISHED_RELEASE = dg.AssetKey("published_release")
 
 
 @dataclass(frozen=True)
