@@ -3,10 +3,13 @@
 What belongs here: rendering numbers that are public. What does not: anything about one shard's listed rows.
 """
 
+from base64 import b64encode
+
 import dagster as dg
 import pyarrow as pa
 
 from relaion_pipeline.layout import EDITIONS
+from relaion_pipeline.release.manifest import Manifest
 from relaion_pipeline.screening.verdicts import Counts, Reason
 
 
@@ -44,6 +47,16 @@ def removals_table(counts: dict[str, Counts]) -> str:
     lines.append(_line("not screened by image", [each.not_screened_by_image for _, each in columns]))
     lines += [_line(f"kept in {edition}", [each.kept.get(edition, 0) for _, each in columns]) for edition in EDITIONS]
     return "\n".join(lines)
+
+
+def pictures(described: Manifest) -> dict[str, dg.MarkdownMetadataValue]:
+    """The plots of the release report, as images within the metadata."""
+    from relaion_pipeline.release import plots  # noqa: PLC0415  (imports matplotlib)
+
+    return {
+        f"plot: {name}": dg.MetadataValue.md(f"![{title}](data:image/png;base64,{b64encode(png).decode()})")
+        for name, (title, png) in plots.pngs(described).items()
+    }
 
 
 def _line(name: str, numbers: list[int]) -> str:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from relaion_pipeline.assets import graph
-from relaion_pipeline.assets.metadata import removals_table
+from relaion_pipeline.assets.metadata import pictures, removals_table
 from relaion_pipeline.assets.slices import screener, verifier
 from relaion_pipeline.provenance import key_of
-from relaion_pipeline.release import assemble, readiness, versions
+from relaion_pipeline.release import assemble, manifest, readiness, versions
+from relaion_pipeline.release.documents import REPORT
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.resources import Workspace
 from relaion_pipeline.screening.verdicts import Counts
@@ -80,13 +81,18 @@ def release(settings: Settings) -> dg.AssetsDefinition:
                 versions.make_current(inputs.root, version)
             total = sum(ready.counts.values(), Counts())
             digests = [[each.stem, each.safe.sha256, each.extra.sha256] for each in ready.staged]
+            folder = inputs.root.release(version)
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(key_of(digests)),
                 metadata={
                     "version": version,
-                    "folder": dg.MetadataValue.path(inputs.root.release(version)),
+                    "folder": dg.MetadataValue.path(folder),
+                    "report": dg.MetadataValue.path(folder / REPORT),
+                    "manifest": dg.MetadataValue.path(folder / manifest.MANIFEST),
+                    "Data Docs": dg.MetadataValue.path(inputs.root.data_docs / "index.html"),
                     **{f"rows in {edition}": rows for edition, rows in total.kept.items()},
                     "removals": dg.MetadataValue.md(removals_table(ready.counts)),
+                    **pictures(manifest.read(folder)),
                 },
             )
 

@@ -115,6 +115,7 @@ def _link(shard: StagedShard, root: DataRoot, building: Path) -> list[PublishedF
                 shard=shard.stem,
                 sha256=staged.sha256,
                 bytes=staged.bytes,
+                uncompressed_bytes=statistics.uncompressed_bytes(path),
                 rows=staged.rows,
             )
         )

@@ -11,7 +11,6 @@ from relaion_pipeline.layout import EDITIONS, RESEARCH_SAFE
 from relaion_pipeline.release import report
 from relaion_pipeline.release.manifest import Column, Manifest
 
-CARD = "README.md"
 SPLIT = "train"  # the name that tools expect of the one split there is
 
 _DTYPES = {"float": "float32", "double": "float64", "halffloat": "float16", "string_view": "string"}
@@ -33,7 +32,8 @@ def render(described: Manifest) -> str:
         reasons=report.reasons(described),
         names=configs(described),
     )
-    return f"---\n{front}---\n{body}"
+    lines = "".join(f"{line.rstrip()}\n" for line in body.splitlines())
+    return f"---\n{front}---\n{lines}"
 
 
 def configs(described: Manifest) -> dict[str, tuple[str, list[str]]]:
@@ -78,11 +78,13 @@ def _front_matter(described: Manifest) -> dict[str, Any]:
 def _info(described: Manifest, name: str, edition: str, subsets: list[str]) -> dict[str, Any]:
     features = _features([column for subset in subsets for column in described.columns[subset]])
     files = [file for file in described.files if file.edition == edition and file.subset in subsets]
+    size = sum(file.uncompressed_bytes for file in files)
     return {
         "config_name": name,
         **({"features": features} if features is not None else {}),
-        "splits": [{"name": SPLIT, "num_examples": sum(file.rows for file in files)}],
+        "splits": [{"name": SPLIT, "num_bytes": size, "num_examples": sum(file.rows for file in files)}],
         "download_size": sum(file.bytes for file in files),
+        "dataset_size": size,
     }
 
 

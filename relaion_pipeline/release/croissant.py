@@ -11,8 +11,6 @@ from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.release import manifest
 from relaion_pipeline.release.manifest import MANIFEST, Column, Manifest
 
-CROISSANT = "croissant.json"
-
 _PARQUET = "application/x-parquet"
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -24,6 +22,7 @@ _CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -44,6 +43,7 @@ _CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",

@@ -95,6 +95,7 @@ class PublishedFile(_Model):
     shard: str = Field(description="stem of the source shard")
     sha256: str = Field(pattern=_SHA256)
     bytes: int = Field(ge=0)
+    uncompressed_bytes: int = Field(ge=0, description="of its pages, as its footer has it")
     rows: int = Field(ge=0)
 
 

@@ -42,10 +42,10 @@ REASONS = {
 }
 
 _LIGHT = {name: light for name, (light, _) in COLOURS.items()}
-_WIDTH = 5.6  # inches; a phone shows it at nearly its own size
+_WIDTH = 4.9  # inches; a phone shows it at nearly its own size
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 11,
     "text.color": _LIGHT["ink"],
@@ -141,7 +141,9 @@ def _scores(manifest: Manifest) -> Figure | None:
         axes.text(threshold + gap, most * 1.6, f"{edition}\n{threshold:g}", ha=place, va="bottom", fontsize=10)
     axes.set_xlabel("score (punsafe)")
     axes.set_ylabel("rows, logarithmic")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=3, columnspacing=1.2, handlelength=2.2)
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=3, columnspacing=0.9, handlelength=1.8, handletextpad=0.5
+    )
     return figure
 
 
@@ -156,7 +158,7 @@ def _hosts(manifest: Manifest) -> Figure | None:
     return _bars(shown, "rows", "research", "....", logarithmic=False) if shown else None
 
 
-def _elided(host: str, most: int = 30) -> str:
+def _elided(host: str, most: int = 26) -> str:
     return host if len(host) <= most else f"{host[: most // 2 - 2]}...{host[-most // 2 + 1 :]}"
 
 
@@ -190,17 +192,10 @@ def _as_svg(figure: Figure, name: str, title: str) -> str:
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ET.fromstring(file.getvalue())  # noqa: S314  (written just above)
     for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in {f"{_SVG}metadata", f"{_SVG}style"}:
-                parent.remove(child)
-    for element in root.iter():
-        for key, value in list(element.attrib.items()):
-            if key == "id":
-                element.set(key, f"{name}-{value}")
-            elif key == _XLINK:
-                element.set(key, value.replace("#", f"#{name}-", 1))
-            elif "url(#" in value:
-                element.set(key, value.replace("url(#", f"url(#{name}-"))
+        for child in [child for child in parent if child.tag in {f"{_SVG}metadata", f"{_SVG}style"}]:
+            parent.remove(child)
+        for key, value in parent.attrib.items():
+            parent.set(key, _own_ids(key, value, name))
     for key in ("width", "height"):
         root.attrib.pop(key)
     root.attrib |= {"role": "img", "aria-labelledby": f"{name}-title", "stroke-linejoin": "round"}
@@ -213,3 +208,10 @@ def _as_svg(figure: Figure, name: str, title: str) -> str:
     for colour, light in _LIGHT.items():
         text = re.sub(re.escape(light), f"var(--{colour})", text, flags=re.IGNORECASE)
     return text
+
+
+def _own_ids(key: str, value: str, name: str) -> str:
+    """An attribute's value with ids that no other picture of the page has."""
+    if key == "id":
+        return f"{name}-{value}"
+    return value.replace("#", f"#{name}-", 1) if key == _XLINK else value.replace("url(#", f"url(#{name}-")

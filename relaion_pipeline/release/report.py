@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from relaion_pipeline.audit.gate import ALL_CHECKS
@@ -11,8 +11,6 @@ from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.release import plots
 from relaion_pipeline.release.manifest import Manifest
 from relaion_pipeline.screening.verdicts import Reason
-
-REPORT = "report.html"
 
 _REASONS = {
     Reason.LISTED_IMAGE: "the image is on a list",
@@ -28,10 +26,10 @@ _REASONS = {
 
 
 def environment() -> Environment:
-    """Templates of this package; what they print into HTML is escaped."""
+    """Templates of this package; what they print into HTML is escaped. Into Markdown it goes through `cell`."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=lambda name: name is not None and ".html" in name,
+        autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

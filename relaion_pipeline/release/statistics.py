@@ -94,6 +94,12 @@ def columns(shards: Sequence[StockedShard]) -> dict[str, list[Column]]:
     return {subset: list(named.values()) for subset, named in found.items()}
 
 
+def uncompressed_bytes(path: Path) -> int:
+    """Size of a Parquet file's pages before compression: about what it takes in memory."""
+    with open_parquet(path, path.name) as file:
+        return sum(file.metadata.row_group(place).total_byte_size for place in range(file.metadata.num_row_groups))
+
+
 def rounded_down(rows: int) -> int:
     """A host's count as it is told: two digits, and never to less than ten."""
     unit = 10 ** max(len(str(rows)) - _DIGITS, 1)
