@@ -1,0 +1,58 @@
+"""Makes the pictures of the README anew: `python -m relaion_pipeline_tests.browser.screenshots`."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from relaion_pipeline import sample
+from relaion_pipeline_tests.browser import ui
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+EXPANDED = ("2B_en", "release")
+WIDE = {"width": 2000, "height": 1250}
+
+
+def graph(page: Page, address: str) -> None:
+    """All groups; one subset and the release show their assets."""
+    page.set_viewport_size(WIDE)
+    groups = ",".join(f"global@global:{name}" for name in EXPANDED)
+    page.goto(f"{address}/asset-groups?expanded={groups}")
+    expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
+    page.get_by_role("button", name="Hide navigation").click()
+    page.locator("button:has([aria-label=panel_show_right])").last.click()  # the list of groups
+    page.wait_for_timeout(1_000)
+    page.reload()  # fits the graph to the wider page
+    expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
+    page.wait_for_timeout(4_000)  # statuses arrive one by one
+    page.screenshot(path=IMAGES / "asset-graph.png")
+
+
+def metadata(page: Page, address: str) -> None:
+    """What was removed, as the release says it."""
+    page.set_viewport_size(ui.SIZE)
+    page.goto(f"{address}/assets/release")
+    for section in ("Status", "Description"):
+        page.get_by_role("button", name=section).first.click()
+    page.get_by_placeholder("Filter metadata keys").fill("removals")
+    expect(page.get_by_text("kept in research-safe").last).to_be_visible()
+    page.wait_for_timeout(1_000)
+    page.screenshot(path=IMAGES / "release-metadata.png")
+
+
+def main() -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "demo"
+        sample.generate(root, rows=60_000, seed=1)
+        relaion = Path(sys.executable).with_name("relaion")
+        subprocess.run([relaion, "release", "--data", root], check=True)
+        with ui.serving(root, Path(scratch) / "server") as server, ui.chromium() as (page, _):
+            graph(page, server.address)
+            metadata(page, server.address)
+
+
+if __name__ == "__main__":
+    main()
