@@ -42,7 +42,7 @@ lint: install  ## ruff and mypy
 
 lock: install  ## choose versions anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --no-emit-find-links --extra pipeline --extra publish --extra dev --upgrade pyproject.toml -o requirements.lock
+		--no-strip-extras --no-emit-index-url --no-emit-find-links --extra pipeline --extra publish --extra dev --upgrade pyproject.toml -o requirements.lock
 
 clean:  ## remove what the targets made
 	rm -rf .venv $(DEMO) $(DEMO).truth.parquet bench
