@@ -28,7 +28,7 @@ def render(described: Manifest) -> str:
     body = environment.get_template("card.md.j2").render(
         m=described,
         editions=EDITIONS,
-        columns=[*described.subsets.items(), ("all", described.total)],
+        columns=[("all", described.total), *described.subsets.items()],
         reasons=report.reasons(described),
         names=configs(described),
     )

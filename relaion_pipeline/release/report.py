@@ -48,7 +48,7 @@ def render(manifest: Manifest) -> str:
         .render(
             m=manifest,
             editions=EDITIONS,
-            columns=[*manifest.subsets.items(), ("all", manifest.total)],
+            columns=[("all", manifest.total), *manifest.subsets.items()],
             reasons=reasons(manifest),
             bins=_bins(manifest),
             promises={check.name: check.promise for check in ALL_CHECKS},
