@@ -117,7 +117,7 @@ def entries(data_root: Path) -> set[str]:
     for path in (data_root / "feeds").rglob("*"):
         if path.suffix == ".csv":
             with path.open(newline="", encoding="utf-8") as file:
-                found |= {line["md5"] for line in csv.DictReader(file)}
+                found |= {next(iter(line.values())) for line in csv.DictReader(file)}
         elif path.is_file():
             found |= set(path.read_text(encoding="utf-8").splitlines())
     return found
