@@ -35,7 +35,7 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
-        from relaion_pipeline.resources import EXPECTED_ERRORS  # noqa: PLC0415  (imports Dagster)
+        from relaion_pipeline.errors import EXPECTED_ERRORS  # noqa: PLC0415  (imports DuckDB)
 
         try:
             command(*args, **options)

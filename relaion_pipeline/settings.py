@@ -213,7 +213,7 @@ class Settings(_Model):
         )
 
     def digest(self) -> str:
-        """SHA-256 of what the settings say that can change a release: comments, order, limits and destinations do not."""
+        """SHA-256 of what the settings say that can change a release: comments, order, limits, destinations do not."""
         content = self.model_dump(mode="json", exclude={"limits", "publish"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -56,7 +56,8 @@ def examine(release: Path, key: TrustedKey | None, held: tuple[str, ...] = EDITI
         ManifestError: there is no manifest.
     """
     described = manifest.read(release)
-    by = f"by the key in {key.name}" if key else f"by the enclosed {signature.PUBLIC_KEY}, which anyone may have put there: give --key"
+    enclosed = f"by the enclosed {signature.PUBLIC_KEY}, which proves nothing of who signed: give --key"
+    by = f"by the key in {key.name}" if key else enclosed
     above, unscored = thresholds.differences(release, described)
     return [
         _finding("files_are_those_of_manifest_and_checksums", differences(release, held)),

@@ -32,7 +32,7 @@ class Destination(BaseModel):
     )
     proof: Literal["full", "gate"] = Field(
         "full",
-        description="what is proved before anything is sent: 'full' is `relaion verify`; 'gate' believes the gate's record",
+        description="what is proved before: 'full' is `relaion verify`; 'gate' believes the gate's record",
     )
     gated: Literal["manual", "auto"] = Field(
         "manual", description="Hugging Face: who asks for access is let in by hand, or automatically"

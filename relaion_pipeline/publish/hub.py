@@ -127,18 +127,22 @@ class Repository:
         except PublishError:
             raise
         except Exception as error:  # noqa: BLE001  (of the Hub's client and of what it is made of)
-            raise PublishError(f"{self.where}: {plain(error)}; run `relaion publish` again to go on from here") from None
+            raise PublishError(
+                f"{self.where}: {plain(error)}; run `relaion publish` again to go on from here"
+            ) from None
 
 
 def _api() -> "HfApi":
     try:
         from huggingface_hub import HfApi  # noqa: PLC0415
-        from huggingface_hub.utils import disable_progress_bars  # noqa: PLC0415
+        from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415
     except ImportError:
         raise PublishError("Hugging Face needs more: pip install 'relaion-pipeline[publish]'") from None
     token = os.environ.get(TOKEN_VARIABLE)
     if not token:
-        raise PublishError(f"{TOKEN_VARIABLE} is not set: a Hugging Face token that may write goes into the environment")
+        raise PublishError(
+            f"{TOKEN_VARIABLE} is not set: a Hugging Face token that may write goes into the environment"
+        )
     disable_progress_bars()
     return HfApi(endpoint=os.environ.get(ENDPOINT_VARIABLE), token=token)
 

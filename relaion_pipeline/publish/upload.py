@@ -51,7 +51,7 @@ def publish(
     wanted = _destinations(root, only)
     release = proof.folder_of(root, version)
     _refuse_unproved(root, release, wanted, listener)
-    deliveries = []
+    deliveries: list[Delivery] = []
     for name, destination in wanted.items():
         if dry_run:
             deliveries += _planned(root, release, name, destination)
@@ -65,7 +65,9 @@ def _destinations(root: DataRoot, only: Sequence[str]) -> dict[str, Destination]
     configured = settings.load(root.path).publish
     unknown = [name for name in only if name not in configured]
     if unknown:
-        raise PublishError(f"no destination is called {unknown[0]}; relaion.toml has: {', '.join(configured) or 'none'}")
+        raise PublishError(
+            f"no destination is called {unknown[0]}; relaion.toml has: {', '.join(configured) or 'none'}"
+        )
     if not configured:
         raise PublishError(
             f"{root.path / settings.SETTINGS_FILE} has no [publish.NAME]: nothing is published until it says where to; "
@@ -85,19 +87,18 @@ def _refuse_unproved(root: DataRoot, release: Path, wanted: dict[str, Destinatio
         findings = proof.of_release(root, release.name, listener)
     else:
         record, judged = records.read(root, release.name), gate.read_record(root)
-        passed = record is not None and judged is not None and judged.passed
-        same = passed and record.evidence_sha256 == judged.evidence_sha256  # type: ignore[union-attr]
-        told = Finding("the_gate_passed_for_just_this_release", same, "" if same else 'set proof = "full"')
-        findings = [*published.examine(release, signature.own_key(root, release)), told]
+        same = False
+        if record is not None and judged is not None:
+            same = judged.passed and judged.evidence_sha256 == record.evidence_sha256
+        by_gate = Finding("the_gate_passed_for_just_this_release", same, "" if same else 'set proof = "full"')
+        findings = [*published.examine(release, signature.own_key(root, release)), by_gate]
     failed = [finding for finding in findings if not finding.passed]
     if failed:
         told = "\n".join(f"{finding.name.replace('_', ' ')}: {finding.detail or 'failed'}" for finding in failed)
         raise PublishError(f"release {release.name} fails verification; nothing was sent\n{told}")
 
 
-def _places(
-    root: DataRoot, release: Path, name: str, destination: Destination
-) -> Iterator[tuple[Store | Repository, list[Item]]]:
+def _places(root: DataRoot, release: Path, destination: Destination) -> Iterator[tuple[Store | Repository, list[Item]]]:
     """Where the files go: one place for all editions, or a Hugging Face repository for each."""
     if destination.on_hub:
         for edition in destination.editions:
@@ -134,7 +135,7 @@ def _in_record(where: str, item: Item) -> str:
 def _deliver(root: DataRoot, release: Path, name: str, destination: Destination) -> Iterator[Delivery]:
     record = Record(root, name, destination.to, release.name)
     record.begin(tuple(destination.editions))
-    for place, items in _places(root, release, name, destination):
+    for place, items in _places(root, release, destination):
         if isinstance(place, Repository):
             sent = place.send(items, root.parcel(name))
             for item in items:

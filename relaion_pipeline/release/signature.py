@@ -75,9 +75,7 @@ def new_key(root: DataRoot) -> Ed25519PrivateKey:
 
 def public_text(key: Ed25519PrivateKey) -> str:
     """The public half, as PEM: what `openssl` and `relaion verify --key` read."""
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return public.decode()
 
 
@@ -155,7 +153,7 @@ def _read_key(root: DataRoot) -> Ed25519PrivateKey:
     path = root.signing_key
     content = _read(path)
     if path.stat().st_mode & 0o077:
-        raise SignatureError(f"{path}: others may read this key; run `chmod 600 {path}`, or make another: `relaion key`")
+        raise SignatureError(f"{path}: others may read this key; run `chmod 600 {path}`, or `relaion key --new`")
     return _private(content, path)
 
 

@@ -1,0 +1,35 @@
+"""Errors that are expected: their messages say what, where and what to do, and hold no entry or value."""
+
+from relaion_pipeline.audit.published import NoReleaseError
+from relaion_pipeline.audit.verification import VerificationError
+from relaion_pipeline.database import QueryError
+from relaion_pipeline.feeds.blocklist import BlocklistError
+from relaion_pipeline.feeds.errors import FeedError
+from relaion_pipeline.publish.errors import PublishError
+from relaion_pipeline.release.editions import EditionError
+from relaion_pipeline.release.lock import LockedError
+from relaion_pipeline.release.manifest import ManifestError
+from relaion_pipeline.release.readiness import ReleaseRefusedError
+from relaion_pipeline.release.signature import SignatureError
+from relaion_pipeline.screening.keywords import KeywordError
+from relaion_pipeline.screening.screen import ScreeningError
+from relaion_pipeline.settings import SettingsError
+from relaion_pipeline.shards import ShardError
+
+EXPECTED_ERRORS = (
+    BlocklistError,
+    EditionError,
+    FeedError,
+    KeywordError,
+    LockedError,
+    ManifestError,
+    NoReleaseError,
+    PublishError,
+    QueryError,
+    ReleaseRefusedError,
+    ScreeningError,
+    SettingsError,
+    SignatureError,
+    ShardError,
+    VerificationError,
+)
