@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from relaion_pipeline.audit.published import Finding
+from relaion_pipeline.clean import Outcome
 from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.progress import Listener
 from relaion_pipeline.release import manifest
@@ -47,6 +58,20 @@ def bars(total: int | None = None) -> Iterator[Listener]:
                 shown.advance(tasks[stage], rows)
 
         yield told
+
+
+@contextmanager
+def bytes_bar(name: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
+    """Show one progress bar of bytes; yields a function that takes how many there are and returns whom to tell."""
+    columns = (TextColumn("{task.description:>12}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as shown:
+        task = shown.add_task(name, total=None)
+
+        def started(total: int) -> Callable[[int], None]:
+            shown.update(task, total=total)
+            return lambda advance: shown.advance(task, advance)
+
+        yield started
 
 
 def _progress() -> Progress:
@@ -155,3 +180,19 @@ def show_status(status: Status) -> None:
     else:
         said = "made from just these inputs" if status.unchanged else "inputs changed since; run: relaion release"
         console.print(f"Current release: {status.current}, {said}", highlight=False)
+
+
+def show_cleaned(outcome: Outcome, *, dry_run: bool) -> None:
+    """Print what was taken out of a copy, in counts."""
+    table = Table(title="Would be cleaned" if dry_run else "Cleaned", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("kind")
+    for column in ("units", "rows", "rows removed", "samples", "samples removed"):
+        table.add_column(column, justify="right")
+    for kind, counted in outcome.counted.items():
+        numbers = (outcome.units[kind], counted.rows, counted.rows_removed, counted.samples, counted.samples_removed)
+        table.add_row(kind, *(f"{number:,}" for number in numbers))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{len(outcome.failures)} files could not be cleaned." if outcome.failures else "Every file was read."
+    )

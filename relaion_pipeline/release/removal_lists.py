@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from relaion_pipeline.database import quoted
+
 REMOVALS = "removals"
 FORMAT = "relaion-removals/1"
 ROWS = "rows"
@@ -51,6 +53,17 @@ def key_sql(salt: str, kind: str, link: str, text: str = "''::BLOB") -> str:
     prefix = f"unhex('{salt.encode().hex()}{_MARK[kind]}')"
     content = f"{prefix} || {link}" + (f" || '\\x00'::BLOB || {text}" if kind == ROWS else "")
     return f"('0x' || left(sha256({content}), 16))::UBIGINT"
+
+
+def bytes_sql(column: str | None, schema: pa.Schema) -> str:
+    """SQL for the bytes of a column of text or bytes; null, like a column that is not there, is empty."""
+    if column is None:
+        return "''::BLOB"
+    kind = schema.field(column).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return f"coalesce({quoted(column) if binary else f'encode({quoted(column)}::VARCHAR)'}, ''::BLOB)"
 
 
 class ListWriter:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relaion_pipeline import database
-from relaion_pipeline.database import literal, quoted
+from relaion_pipeline.database import literal
 from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
 from relaion_pipeline.release import removal_lists
 from relaion_pipeline.release.inputs import Inputs
@@ -135,19 +135,9 @@ def _create_source(connection: duckdb.DuckDBPyConnection, shards: Sequence[Stock
     files = ", ".join(literal(str(shard.parquet)) for shard in shards)
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW source AS SELECT file_index::INTEGER AS file, file_row_number AS row, "
-        f"{_bytes(columns.link, schema)} AS link, {_bytes(columns.text, schema)} AS text "
+        f"{removal_lists.bytes_sql(columns.link, schema)} AS link, {removal_lists.bytes_sql(columns.text, schema)} AS text "
         f"FROM read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
     )
-
-
-def _bytes(column: str | None, schema: pa.Schema) -> str:
-    if column is None:
-        return "''::BLOB"
-    kind = schema.field(column).type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    return f"coalesce({quoted(column) if binary else f'encode({quoted(column)}::VARCHAR)'}, ''::BLOB)"
 
 
 def _create_gone(connection: duckdb.DuckDBPyConnection, root: DataRoot, shards: Sequence[StockedShard]) -> None:
