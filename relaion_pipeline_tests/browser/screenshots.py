@@ -22,10 +22,10 @@ def graph(page: Page, address: str) -> None:
     page.goto(f"{address}/asset-groups?expanded={groups}")
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
     page.get_by_role("button", name="Hide navigation").click()
-    page.locator("button:has([aria-label=panel_show_right])").last.click()  # the list of groups
     page.wait_for_timeout(1_000)
     page.reload()  # fits the graph to the wider page
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
+    page.get_by_label("zoom_out").last.click()
     page.wait_for_timeout(4_000)  # statuses arrive one by one
     page.screenshot(path=IMAGES / "asset-graph.png")
 

@@ -159,7 +159,7 @@ def test_one_release_at_a_time(released: DataRoot, copy_of: Copies) -> None:
 
 @pytest.mark.slow
 def test_a_process_for_each_step_gives_the_same_bytes(sampled: DataRoot, copy_of: Copies, released: DataRoot) -> None:
-    """Slow: every step imports anew. One slice a subset and one feed of each kind would not be the same bytes."""
+    """Slow: every step imports anew, and the checkout must not change meanwhile: steps would be of several versions."""
     root = copy_of(sampled)
     ran = runs.execute(root, runs.multiprocess, config={"execution": {"config": {"max_concurrent": 2}}})
     assert ran.success, ran.messages
