@@ -4,6 +4,7 @@ Gathered for each shard when its editions are written, added up when it is relea
 regard to lists, hosts among kept rows only: `docs/release-documents.md` says what that keeps secret.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,9 +21,11 @@ from relaion_pipeline import database
 from relaion_pipeline.database import literal, quoted
 from relaion_pipeline.layout import RESEARCH, RESEARCH_SAFE, DataRoot, make_private, write_text, written_whole
 from relaion_pipeline.links import vectorised
+from relaion_pipeline.provenance import key_of
 from relaion_pipeline.release import editions
 from relaion_pipeline.release.editions import StagedShard
 from relaion_pipeline.release.manifest import Column, HostRows, Scores, Statistics
+from relaion_pipeline.screening import verdicts
 from relaion_pipeline.screening.verdicts import BIT, LISTED, RESEARCH_BITS
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards import open_parquet, parts
@@ -45,7 +49,7 @@ _RULE_BITS = {RESEARCH: RESEARCH_BITS & ~_LISTED_BITS, RESEARCH_SAFE: _ALL_BITS 
 class _ShardStatistics:
     """One shard's share; private. Bins by ascending score; the last place counts rows without a score."""
 
-    key: str  # that of the edition files
+    key: str  # digest of what it was counted from
     source: list[int]
     passing: dict[str, list[int]]  # edition -> rows that no rule apart from lists removes
 
@@ -126,8 +130,9 @@ def _gather_one(shard: StockedShard, settings: Settings, root: DataRoot) -> None
     assert staged is not None  # written just before, or found ready
     scores_file = root.score_counts(shard.subset, shard.stem)
     hosts_file = root.host_counts(shard.subset, shard.stem)
+    key = _key(staged, root)
     known = _read(scores_file)
-    if known is not None and known.key == staged.key and hosts_file.exists():
+    if known is not None and known.key == key and hosts_file.exists():
         return
     make_private(scores_file.parent)
     scores_file.unlink(missing_ok=True)
@@ -136,15 +141,23 @@ def _gather_one(shard: StockedShard, settings: Settings, root: DataRoot) -> None
         table = _count_hosts(connection, shard, root)
         with written_whole(hosts_file) as temporary:
             pq.write_table(table, temporary, compression="zstd")
-        counted = _count_scores(connection, shard, staged, root)
+        counted = _count_scores(connection, shard, key, root)
     write_text(scores_file, json.dumps(asdict(counted)))
 
 
+def _key(staged: StagedShard, root: DataRoot) -> str:
+    """Digest of the edition files' key and of what the rules say of rows, whether or not lists say it too."""
+    rows, bits = verdicts.read_rows(root.verdicts(staged.subset, staged.stem))
+    ruled = bits & ~np.uint16(_LISTED_BITS)
+    effect = hashlib.sha256(rows[ruled != 0].astype("<i8").tobytes() + ruled[ruled != 0].astype("<u2").tobytes())
+    return key_of(staged.key, effect.hexdigest())
+
+
 def _count_scores(
-    connection: duckdb.DuckDBPyConnection, shard: StockedShard, staged: StagedShard, root: DataRoot
+    connection: duckdb.DuckDBPyConnection, shard: StockedShard, key: str, root: DataRoot
 ) -> _ShardStatistics:
     """Rows by bin of the score: of the source, and of those that no rule apart from lists removes."""
-    verdicts = literal(str(root.verdicts(shard.subset, shard.stem)))
+    claimed = literal(str(root.verdicts(shard.subset, shard.stem)))
     given = f"try_cast({quoted(shard.columns.punsafe)} AS double)" if shard.columns.punsafe else "NULL::double"
     passing = ", ".join(
         f"count_if(coalesce(reasons & {bits}, 0) = 0)" for bits in (_RULE_BITS[RESEARCH], _RULE_BITS[RESEARCH_SAFE])
@@ -160,13 +173,13 @@ def _count_scores(
                 SELECT file_row_number, {given} AS given
                 FROM read_parquet({literal(str(shard.parquet))}, file_row_number = true, hive_partitioning = false)
             )
-        ) LEFT JOIN read_parquet({verdicts}) AS claimed USING (row)
+        ) LEFT JOIN read_parquet({claimed}) AS claimed USING (row)
         GROUP BY bin
         """
     ).fetchall()
     counted = {found: numbers for found, *numbers in rows}
     source, research, safe = ([counted.get(place, (0, 0, 0))[k] for place in range(BINS + 1)] for k in range(3))
-    return _ShardStatistics(key=staged.key, source=source, passing={RESEARCH: research, RESEARCH_SAFE: safe})
+    return _ShardStatistics(key=key, source=source, passing={RESEARCH: research, RESEARCH_SAFE: safe})
 
 
 def _count_hosts(connection: duckdb.DuckDBPyConnection, shard: StockedShard, root: DataRoot) -> pa.Table:
