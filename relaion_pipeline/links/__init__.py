@@ -6,7 +6,10 @@ expressions.py  Safe Browsing's expressions, listed prefixes
 forms.py        the spellings matched against hashed lists
 hosts.py        hosts, listed domains, public suffixes
 plain.py        which links need no work
-vectorised.py   all of this in DuckDB and over Arrow arrays
+rows.py         the links of many rows turned into keys, by the road that fits each
+tidy.py         which other links SQL can spell
+tidy_forms.py   their forms, match keys and hosts in SQL
+vectorised.py   all of this in DuckDB for plain links, and over Arrow arrays for the rest
 """
 
 from relaion_pipeline.links.canonical import VERSION, Canonical, canonicalise, host_of, match_key
