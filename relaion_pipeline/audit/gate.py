@@ -109,6 +109,7 @@ def _evaluate(frame: Any, expected_shards: int, root: DataRoot) -> dict[str, lis
         make_private(docs)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        context.delete_data_docs_site("local_site")  # the default one, which lies in the system's temporary folder
         context.add_data_docs_site(
             site_name="gate",
             site_config={
@@ -130,7 +131,7 @@ def _evaluate(frame: Any, expected_shards: int, root: DataRoot) -> dict[str, lis
         checkpoint = gx.Checkpoint(
             name="gate",
             validation_definitions=[definition],
-            actions=[UpdateDataDocsAction(name="docs")],
+            actions=[UpdateDataDocsAction(name="docs", site_names=["gate"])],
             result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
         )
         (result,) = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame}).run_results.values()
