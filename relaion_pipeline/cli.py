@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from relaion_pipeline import __version__, links, report_tables, sample, settings, template
-from relaion_pipeline.layout import EDITIONS, RESEARCH, DataRoot, make_private, write_text
+from relaion_pipeline.layout import EDITIONS, RESEARCH, DataRoot, write_text
 from relaion_pipeline.release import signature
 from relaion_pipeline.settings import SETTINGS_FILE, SettingsError
 

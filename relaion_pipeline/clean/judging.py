@@ -75,8 +75,8 @@ class Judge:
         )
         connection = _connection()
         connection.register("given", pa.table(columns))
-        answer: Any = connection.execute(f"SELECT {selected} FROM given").to_arrow_table()
-        return [column.to_numpy() for column in answer.columns]
+        answer: Any = connection.sql(f"SELECT {selected} FROM given")
+        return [column.to_numpy() for column in answer.to_arrow_table().columns]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_sorted"}

@@ -72,10 +72,9 @@ class ListWriter:
     def __init__(self, path: Path, head: Head) -> None:
         self.keys = 0
         self._waiting: list[Keys] = []
-        metadata = {_METADATA_KEY: json.dumps(asdict(head), sort_keys=True).encode()}
         self._writer = pq.ParquetWriter(
             path,
-            _SCHEMA.with_metadata(metadata),
+            _SCHEMA,
             version="2.6",
             data_page_version="1.0",
             # Differences of neighbours, packed to as many bits as they need: about 45 for a million keys.
@@ -89,6 +88,7 @@ class ListWriter:
             write_page_checksum=True,
             store_schema=False,
         )
+        self._writer.add_key_value_metadata({_METADATA_KEY.decode(): json.dumps(asdict(head), sort_keys=True)})
 
     def write(self, keys: Keys) -> None:
         """Add keys; they reach the file in row groups of a fixed size."""
@@ -129,7 +129,7 @@ def read_head(path: Path) -> Head:
     """
     with _opened(path) as file:
         try:
-            head = Head(**json.loads((file.schema_arrow.metadata or {})[_METADATA_KEY]))
+            head = Head(**json.loads((file.metadata.metadata or {})[_METADATA_KEY]))
         except (KeyError, TypeError, ValueError):
             raise RemovalListError(f"{path}: not a removal list of format {FORMAT}") from None
     if head.format != FORMAT or head.kind not in KINDS:
