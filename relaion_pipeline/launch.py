@@ -15,8 +15,9 @@ from relaion_pipeline.audit import published
 from relaion_pipeline.definitions import DATA_VARIABLE
 from relaion_pipeline.jobs import RELEASE_JOB
 from relaion_pipeline.layout import DataRoot, make_private, write_text
-from relaion_pipeline.release import versions
+from relaion_pipeline.release import readiness, versions
 from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.shards import ShardError
 
 INSTANCE_SETTINGS = """\
 # Dagster's own settings for this data root; https://docs.dagster.io/deployment/oss/dagster-yaml lists them all.
@@ -55,7 +56,9 @@ def release(root: DataRoot, version: str | None = None) -> Outcome:
     if unchanged is not None:
         versions.make_current(root, unchanged)
         return Outcome(root.release(unchanged), made=False)
-    rows = sum(shard.rows for shard in inputs.shards)
+    if version is not None:
+        readiness.check_version(root, version)
+    rows = _rows(inputs)
     os.environ["DAGSTER_HOME"] = str(prepare_home(root))
     os.environ[DATA_VARIABLE] = str(root.path)
     job = dg.build_reconstructable_job(
@@ -73,6 +76,14 @@ def release(root: DataRoot, version: str | None = None) -> Outcome:
         if not result.success:
             return Outcome(versions.current(root), made=False, failures=_failures(result))
     return Outcome(published.current_release(root), made=True)
+
+
+def _rows(inputs: Inputs) -> int | None:
+    """Rows of all shards, for the progress bars; None where one cannot be read: its slice fails, others go on."""
+    try:
+        return sum(shard.rows for shard in inputs.shards)
+    except ShardError:
+        return None
 
 
 def reconstruct_release_job(data_root: str) -> dg.JobDefinition:

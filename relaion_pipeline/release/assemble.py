@@ -8,6 +8,8 @@ the next run.
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,7 +41,7 @@ from relaion_pipeline.release.manifest import (
     SourceShard,
     SubsetCounts,
 )
-from relaion_pipeline.release.readiness import Ready
+from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError, check_version
 from relaion_pipeline.release.records import ReleaseRecord
 from relaion_pipeline.screening.verdicts import Counts
 
@@ -55,26 +57,40 @@ def assemble(
     version: str,
 ) -> Path:
     """Make the release `version` from what `readiness.check` found ready, and return its folder."""
-    clear_leftovers(root)
-    building = root.building(version)
-    building.mkdir(parents=True)
-    published = [file for shard in ready.staged for file in _link(shard, root, building)]
-    lists = removals.write(root, inputs, ready, building / removal_lists.REMOVALS)
-    described = _manifest(inputs, ready, published, lists, version)
-    write_text(building / manifest.MANIFEST, manifest.text(described), mode=PUBLIC_FILE_MODE)
-    write_text(building / manifest.MANIFEST_SCHEMA, manifest.schema_text(), mode=PUBLIC_FILE_MODE)
-    documents.write(described, building)
-    signature.write_public_key(building, root)
-    signature.sign(building, manifest.MANIFEST, root)
-    write_text(building / manifest.CHECKSUMS, _checksums(building, published), mode=PUBLIC_FILE_MODE)
-    signature.sign(building, manifest.CHECKSUMS, root)
-    _make_durable(building)
-    records.write(ReleaseRecord(version, inputs.sha256, ready.gate.evidence_sha256), root)
-    target = root.release(version)
-    building.rename(target)
-    _sync_folder(root.releases)
-    versions.make_current(root, version)
-    return target
+    check_version(root, version)
+    with _disk_errors(root):
+        clear_leftovers(root)
+        building = root.building(version)
+        building.mkdir(parents=True)
+        published = [file for shard in ready.staged for file in _link(shard, root, building)]
+        lists = removals.write(root, inputs, ready, building / removal_lists.REMOVALS)
+        described = _manifest(inputs, ready, published, lists, version)
+        write_text(building / manifest.MANIFEST, manifest.text(described), mode=PUBLIC_FILE_MODE)
+        write_text(building / manifest.MANIFEST_SCHEMA, manifest.schema_text(), mode=PUBLIC_FILE_MODE)
+        documents.write(described, building)
+        signature.write_public_key(building, root)
+        signature.sign(building, manifest.MANIFEST, root)
+        write_text(building / manifest.CHECKSUMS, _checksums(building, published), mode=PUBLIC_FILE_MODE)
+        signature.sign(building, manifest.CHECKSUMS, root)
+        _make_durable(building)
+        records.write(ReleaseRecord(version, inputs.sha256, ready.gate.evidence_sha256), root)
+        target = root.release(version)
+        building.rename(target)
+        _sync_folder(root.releases)
+        versions.make_current(root, version)
+        return target
+
+
+@contextmanager
+def _disk_errors(root: DataRoot) -> Iterator[None]:
+    """Turn what the system says of the releases' folder into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise ReleaseRefusedError(
+            f"{root.releases}: a release cannot be written ({what}); mend its permissions or free space, then run again"
+        ) from None
 
 
 def clear_leftovers(root: DataRoot) -> None:

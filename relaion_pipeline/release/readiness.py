@@ -10,7 +10,8 @@ from relaion_pipeline.audit import gate as gate_records
 from relaion_pipeline.audit.evidence import Evidence
 from relaion_pipeline.audit.gate import GateRecord
 from relaion_pipeline.audit.verification import Verifier
-from relaion_pipeline.release import editions
+from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.release import editions, versions
 from relaion_pipeline.release.editions import StagedShard
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.screening import verdicts
@@ -62,6 +63,20 @@ def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
         raise ReleaseRefusedError(f"{listed}\nRun `relaion release`, or materialise all of these slices' assets")
     screener.refuse_broad_entries(inputs.shards)
     return Ready(tuple(staged), counts, _gate(inputs, found))
+
+
+def check_version(root: DataRoot, version: str) -> None:
+    """Hold the name that somebody chose for a release against those that are there.
+
+    Raises:
+        ReleaseRefusedError: it is no version, or does not sort behind all others.
+    """
+    last = (versions.released(root) or [""])[-1]
+    if not versions.VERSION.fullmatch(version) or version <= last:
+        after = f", after {last}" if last else ""
+        raise ReleaseRefusedError(
+            f"a release cannot be called '{version}': use date and number, as 2026-01-31.001{after}, or leave it out"
+        )
 
 
 def _proves(proof: Evidence, shard: StockedShard, edition: StagedShard, verifier: Verifier) -> bool:
