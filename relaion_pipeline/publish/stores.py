@@ -105,6 +105,7 @@ class Folder:
                 for folder in [self._base, *(path for path in self._base.rglob("*") if path.is_dir())]:
                     _sync(folder)
                 self._base.rename(self._final)
+                self._base = self._final
                 _sync(self._final.parent)
 
 

@@ -162,10 +162,10 @@ def _send(store: Store, items: list[Item], record: Record) -> set[str]:
             "`relaion publish` again"
         )
     sent |= {name for name in map(one, [item for item in items if item.name in CLOSING]) if name}
-    store.finish()
     changed = [item.name for item in items if not record.holds(item, store.token(item.name))]
     if changed:
         raise PublishError(f"{store.where}: {changed[0]} was changed while the release was sent; publish it again")
+    store.finish()
     return sent
 
 
