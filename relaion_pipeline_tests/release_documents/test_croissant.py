@@ -1,11 +1,13 @@
 """Croissant metadata: its own validator accepts them, and they name every file by the digest it has."""
 
 import hashlib
+import importlib
 import json
 import logging
+import sys
 from pathlib import Path
+from typing import Any
 
-import mlcroissant
 import pytest
 
 from relaion_pipeline.layout import EDITIONS
@@ -13,7 +15,15 @@ from relaion_pipeline.release import croissant
 from relaion_pipeline.release.manifest import Column, Manifest
 
 
-def test_the_validator_has_nothing_to_say(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture(scope="module")
+def mlcroissant() -> Any:
+    """The library. Its logging would take pytest's stream for its own, and close it when Dagster sets up logging."""
+    absl = importlib.import_module("absl.logging")
+    absl.get_absl_handler().python_handler.setStream(sys.__stderr__)
+    return importlib.import_module("mlcroissant")
+
+
+def test_the_validator_has_nothing_to_say(mlcroissant: Any, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         issues = mlcroissant.Dataset(jsonld=folder / "croissant.json").metadata.ctx.issues
     assert not issues.errors
@@ -21,7 +31,9 @@ def test_the_validator_has_nothing_to_say(folder: Path, caplog: pytest.LogCaptur
     assert not caplog.records
 
 
-def test_a_column_that_no_file_has_is_not_swallowed(folder: Path, described: Manifest, tmp_path: Path) -> None:
+def test_a_column_that_no_file_has_is_not_swallowed(
+    mlcroissant: Any, folder: Path, described: Manifest, tmp_path: Path
+) -> None:
     """The validator and reader are really at work."""
     content = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
     content["recordSet"][0]["field"][0]["source"]["fileSet"]["@id"] = "no-such-files"
@@ -42,7 +54,7 @@ def test_every_file_is_named_by_its_digest_and_size(folder: Path) -> None:
         assert each["contentSize"] == f"{len(content)} B"
 
 
-def test_records_are_the_rows(folder: Path, described: Manifest) -> None:
+def test_records_are_the_rows(mlcroissant: Any, folder: Path, described: Manifest) -> None:
     dataset = mlcroissant.Dataset(jsonld=folder / "croissant.json")
     records = list(dataset.records("research.2B-multi"))
     assert len(records) == described.subsets["2B-multi"].kept["research"]
