@@ -84,5 +84,12 @@ def _stages(data: Path) -> dict[str, float]:
         found: dict[str, float] = defaultdict(float)
         for stats in instance.get_run_step_stats(run_record.dagster_run.run_id):
             if stats.start_time and stats.end_time:
-                found[stats.step_key.partition("__")[0]] += stats.end_time - stats.start_time
+                found[_stage(stats.step_key)] += stats.end_time - stats.start_time
         return dict(found)
+
+
+def _stage(step: str) -> str:
+    """`2B_en__screened_00` to `screened`, `feeds__c3p_images` to `feeds`; anything else stays."""
+    group, _, name = step.rpartition("__")
+    stage, _, number = name.rpartition("_")
+    return stage if number.isdigit() else group or name

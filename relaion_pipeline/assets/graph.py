@@ -32,12 +32,12 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """As assets call it: `2B-en-00`."""
+        """As people call it: `2B-en-00`."""
         return f"{self.subset}-{self.number:02d}"
 
     def key(self, stage: str) -> dg.AssetKey:
-        """The asset of one stage: `screened/2B-en-00`."""
-        return dg.AssetKey([stage, self.name])
+        """The asset of one stage: `2B-en/screened-00`. The UI's graph shows the last part only, so that names it."""
+        return dg.AssetKey([self.subset, f"{stage}-{self.number:02d}"])
 
 
 def slices(settings: Settings) -> Iterator[Slice]:

@@ -93,10 +93,10 @@ def test_materialize_all_makes_a_release(server: Server, page: Page) -> None:
 
 
 def test_a_slice_can_be_materialised(server: Server, page: Page) -> None:
-    page.goto(f"{server.address}/assets/screened/2B-en-00")
+    page.goto(f"{server.address}/assets/2B-en/screened-00")
     launch(page, "Materialize")
     page.goto(f"{server.address}/runs")
-    expect(page.get_by_text("screened / 2B-en-00").first).to_be_visible()
+    expect(page.get_by_text("2B-en / screened-00").first).to_be_visible()
     expect(page.get_by_text("Success", exact=True)).to_have_count(2, timeout=RUN_TIMEOUT)  # the first made the release
     assert len(versions.released(DataRoot.at(server.root))) == 1
 

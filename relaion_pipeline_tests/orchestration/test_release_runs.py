@@ -23,7 +23,7 @@ END = {"edition_set", "gate", "release", "release_published_files_are_the_verifi
 
 
 def steps(subset: str, number: int, *stages: str) -> set[str]:
-    return {f"{stage}__{subset.replace('-', '_')}_{number:02d}" for stage in stages or STAGES}
+    return {f"{subset.replace('-', '_')}__{stage}_{number:02d}" for stage in stages or STAGES}
 
 
 ALL_STEPS = INPUTS.union(END, *(steps(subset, number) for subset in SUBSETS for number in range(runs.SLICES)))
