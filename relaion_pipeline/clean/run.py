@@ -65,8 +65,8 @@ def clean(request: Request, started: Callable[[int], Callable[[int], None]] = la
     """
     root, found = units.find(request.copy, request.unread)
     target = None if request.dry_run else request.out or root
-    if target is not None and target != root and _inside(target, root):
-        raise CleanError(f"{target}: lies in the copy itself; choose a folder outside, or --in-place")
+    if request.out is not None and _inside(request.out, root) and (request.copy.is_dir() or _inside(root, request.out)):
+        raise CleanError(f"{request.out}: lies in the copy itself; choose a folder outside, or --in-place")
     state = State(target.absolute()) if target is not None else None
     places = Places(root.absolute(), state)
     with _scratch(state) as scratch:

@@ -56,8 +56,9 @@ class State:
             try:
                 yield
             finally:
-                for name in (_NEW, _KEYS):
-                    shutil.rmtree(self.folder / name, ignore_errors=True)
+                shutil.rmtree(self.folder / _KEYS, ignore_errors=True)
+                if not any(self.folder.glob("*.journal")):  # else the next run wants what is new
+                    shutil.rmtree(self.folder / _NEW, ignore_errors=True)
 
     @property
     def keys(self) -> Path:

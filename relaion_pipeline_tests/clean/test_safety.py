@@ -239,12 +239,28 @@ def test_nothing_of_what_was_removed_is_told(known: Truth, lists: Path, tmp_path
 
 
 def test_needs_only_the_base(known: Truth, lists: Path, tmp_path: Path) -> None:
-    """Neither Dagster nor Great Expectations nor anything else beyond the base can be imported, and it cleans."""
+    """Neither Dagster nor Great Expectations nor anything else beyond the base can be imported, and it cleans in one process."""
     make(known, tmp_path / "copy")
-    blocked = ("dagster", "great_expectations", "pandas", "matplotlib", "mlcroissant", "datasets", "cryptography")
-    code = f"import sys\nfor name in {blocked!r}: sys.modules[name] = None\n"
-    code += "from relaion_pipeline.cli import main\nmain()\n"
+    blocked = ("dagster", "great_expectations", "pandas", "matplotlib", "mlcroissant", "datasets")
+    code = f"""
+import sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Refused())
+from relaion_pipeline.cli import main
+main()
+"""
     command = [sys.executable, "-c", code, "clean", tmp_path / "copy", "--removals", lists, "--out", tmp_path / "out"]
+    command += ["--jobs", "1"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]})
     assert answer.returncode == 0, answer.stderr
     assert pq.read_metadata(tmp_path / "out" / "00000.parquet").num_rows > 0
+
+
+def test_out_must_lie_outside(lists: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("url\tcaption\nhttps://a.example/1.jpg\tone\n")
+    for copy, out in ((tmp_path, tmp_path / "out"), (tmp_path, tmp_path), (tmp_path / "a.tsv", tmp_path)):
+        assert run(copy, lists, "--out", out).exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tsv"]
