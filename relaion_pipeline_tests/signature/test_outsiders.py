@@ -44,7 +44,7 @@ def fails(folder, *named, options=()):
 
 
 def first(folder, edition="research-safe"):
-    return sorted((folder / edition).rglob("*.parquet"))[0]
+    return min((folder / edition).rglob("*.parquet"))
 
 
 def alone(path):

@@ -85,7 +85,7 @@ def test_a_key_that_cannot_be_trusted_signs_nothing(copied, trouble):
         root.signing_key.write_text("no key")
     else:
         shutil.copyfile(root.current / "manifest.pub", root.signing_key)
-    with pytest.raises(SignatureError, match="signing.key") as raised:
+    with pytest.raises(SignatureError, match=r"signing\.key") as raised:
         signature.ensure_key(root)
     assert "PRIVATE" not in str(raised.value)
     assert os.path.exists(root.current / "manifest.pub")
