@@ -161,7 +161,7 @@ def test_no_link_is_followed_out_of_the_release(root):
     folder = root.current.resolve()
     (folder / "README.md").unlink()
     (folder / "README.md").symlink_to(root.signing_key)
-    with pytest.raises(PublishError, match="README.md"):
+    with pytest.raises(PublishError, match=r"README\.md"):
         contents.contents(folder, ["research", "research-safe"])
 
 
@@ -194,7 +194,7 @@ def test_credentials_in_the_settings_are_refused_and_not_repeated(root, lines):
 @pytest.mark.parametrize("to", ["hf://datasets/owner/name", "hf://datasets/name-{edition}", "s3://bucket/{edition}"])
 def test_repositories_are_named_by_edition(root, destined, to):
     destined(to)
-    with pytest.raises(SettingsError, match="publish.mirror"):
+    with pytest.raises(SettingsError, match=r"publish\.mirror"):
         settings.load(root.path)
 
 
