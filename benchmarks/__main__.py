@@ -1,4 +1,4 @@
-"""Measure a release against a plain DuckDB copy of the same shards, stage by stage, and what each form costs.
+"""Measure a release against a plain DuckDB copy of the same shards, stage by stage, and what else costs.
 
 The baseline is what anyone would do who only wanted the same rows in new files:
 `COPY (FROM read_parquet('shards')) TO 'copy' (FORMAT parquet, COMPRESSION zstd)`, shard by shard.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import forms_cost, release_cost
+from benchmarks import clean_cost, forms_cost, release_cost
 from relaion_pipeline import report_tables, sample
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("bench"), help="where data goes; kept for the next run")
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--hashes", type=int, default=16_200_000)
-    parser.add_argument("--only", choices=("release", "forms"), help="one measurement instead of all")
+    parser.add_argument("--only", choices=("release", "forms", "clean"), help="one measurement instead of all")
     chosen = parser.parse_args()
     data = chosen.folder / f"rows-{chosen.rows}-hashes-{chosen.hashes}"
     if not (data / "relaion.toml").exists():
@@ -28,10 +28,9 @@ def main() -> None:
         with report_tables.bar("sample rows", chosen.rows) as advance:
             sample.generate(data, rows=chosen.rows, seed=1, hashes=chosen.hashes, progress=advance)
     console = Console()
-    if chosen.only != "forms":
-        release_cost.measure(data, console)
-    if chosen.only != "release":
-        forms_cost.measure(data, console)
+    for name, measurement in (("release", release_cost), ("forms", forms_cost), ("clean", clean_cost)):
+        if chosen.only in {None, name}:
+            measurement.measure(data, console)
 
 
 if __name__ == "__main__":

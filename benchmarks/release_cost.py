@@ -8,13 +8,14 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import dagster as dg
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_COPY = """
+COPY = """
 import sys, duckdb
 from pathlib import Path
 connection = duckdb.connect()
@@ -37,8 +38,8 @@ def measure(data: Path, console: Console) -> None:
     shards = sorted(str(path) for path in (data / "raw").rglob("*.parquet"))
     copy = data.with_name(f"{data.name}-copy")
     copy.mkdir(exist_ok=True)
-    run([sys.executable, "-c", _COPY, str(copy), *shards])  # once unmeasured, so that both find the files in memory
-    baseline = run([sys.executable, "-c", _COPY, str(copy), *shards])
+    run([sys.executable, "-c", COPY, str(copy), *shards])  # once unmeasured, so that both find the files in memory
+    baseline = run([sys.executable, "-c", COPY, str(copy), *shards])
     shutil.rmtree(copy)
     for name in ("private", "releases", "dagster_home"):
         shutil.rmtree(data / name, ignore_errors=True)
@@ -65,10 +66,10 @@ def measure(data: Path, console: Console) -> None:
     console.print(table)
 
 
-def run(command: list[str]) -> Cost:
+def run(command: list[str], output: IO[str] | None = None) -> Cost:
     """Run a command to its end: wall-clock time, and the largest resident size it had."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
+    process = subprocess.Popen(command, stdout=output or subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
     errors = process.stderr.read() if process.stderr else b""
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start

@@ -55,14 +55,17 @@ class Judge:
 
     def goes(self, links: Any, texts: Any) -> Mask:
         """For each row, whether it goes. `links` and `texts` are Arrow arrays of text or bytes."""
-        kinds = {By.EITHER: (ROWS, LINKS), By.ROW: (ROWS,), By.LINK: (LINKS,)}[self.by]
-        if len(links) == 0:
-            return np.zeros(0, dtype=bool)
         found = np.zeros(len(links), dtype=bool)
-        columns = {"link": _bytes(links), "text": _bytes(texts)}
-        for kind, keys in zip(kinds, self._hashed(columns, kinds), strict=True):
-            found |= _contains(self._sorted[kind], keys)
+        if len(links):
+            for kind, keys in self.keys_of(links, texts).items():
+                found |= _contains(self._sorted[kind], keys)
         return ~found if self.keeps else found
+
+    def keys_of(self, links: Any, texts: Any) -> dict[str, Keys]:
+        """For each kind of key that is compared, the key of each row."""
+        kinds = {By.EITHER: (ROWS, LINKS), By.ROW: (ROWS,), By.LINK: (LINKS,)}[self.by]
+        columns = {"link": _bytes(links), "text": _bytes(texts)}
+        return dict(zip(kinds, self._hashed(columns, kinds), strict=True))
 
     @cached_property
     def _sorted(self) -> dict[str, Keys]:

@@ -112,7 +112,7 @@ def _stays(known: Truth, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _check_beside(out: Path, stem: str, staying: list[dict[str, Any]], *, images: bool = False) -> None:
     left = pq.ParquetFile(out / f"{stem}.parquet")
-    columns = [name for name in copies.SCHEMA.names]
+    columns = list(copies.SCHEMA.names)
     assert left.read(columns).to_pylist() == staying
     assert left.schema_arrow.names == columns + ["jpg"] * images
     stats, expected = json.loads((out / f"{stem}_stats.json").read_bytes()), json.loads(copies.stats(staying))

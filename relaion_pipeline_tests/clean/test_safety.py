@@ -239,7 +239,7 @@ def test_nothing_of_what_was_removed_is_told(known: Truth, lists: Path, tmp_path
 
 
 def test_needs_only_the_base(known: Truth, lists: Path, tmp_path: Path) -> None:
-    """Neither Dagster nor Great Expectations nor anything else beyond the base can be imported, and it cleans in one process."""
+    """Where neither Dagster nor Great Expectations nor other extras can be imported, it cleans."""
     make(known, tmp_path / "copy")
     blocked = ("dagster", "great_expectations", "pandas", "matplotlib", "mlcroissant", "datasets")
     code = f"""

@@ -6,8 +6,8 @@ guesses; who guesses blindly has the base rate.
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
@@ -61,7 +61,7 @@ def success(removed: list[Removed], ranked: list[Removed]) -> float:
 def guesses(removed: list[Removed]) -> dict[str, list[Removed]]:
     hosts, shards = Counter(each.host for each in removed), Counter(each.shard for each in removed)
     by_list = sorted(removed, key=lambda each: each.place)
-    gaps = {b.key: b.key - a.key for a, b in zip(by_list, by_list[1:], strict=False)}
+    gaps = {b.key: b.key - a.key for a, b in pairwise(by_list)}
     return {
         "first in the list": by_list,
         "last in the list": by_list[::-1],
@@ -100,7 +100,7 @@ def test_scores_do_no_better_than_chance(removed: list[Removed]) -> None:
 
 def test_nothing_else_is_told(released: sample.SampleSummary) -> None:
     """Of removals, the public files hold keys, counts and the salt."""
-    folder: Path = shared.current(released.data_root) / "removals"
+    folder = shared.current(released.data_root) / "removals"
     names = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
     assert names == {f"{edition}/{kind}.parquet" for edition in shared.EDITIONS for kind in ("rows", "links")}
     for each in shared.manifest(released.data_root)["removals"]["lists"]:
