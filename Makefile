@@ -24,7 +24,7 @@ demo: install  ## make sample data and release it
 	@echo "Open the UI with: make ui DEMO=$(DEMO)    and prove the release with: $(BIN)/relaion verify --data $(DEMO)"
 
 test: install  ## run the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install  ## run the scale, fuzz, crash and browser tests
 	$(BIN)/python -m pytest -m "slow or browser"
