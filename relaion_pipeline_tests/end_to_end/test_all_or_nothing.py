@@ -28,7 +28,7 @@ main()
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> DataRoot:
-    made = sample.generate(tmp_path_factory.mktemp("all") / "data", rows=9_000, seed=2, planted=60)
+    made = sample.generate(tmp_path_factory.mktemp("all") / "data", rows=3_000, seed=2, shards=1)
     assert shared.release(made.data_root).exit_code == 0
     return DataRoot.at(made.data_root)
 
@@ -72,7 +72,7 @@ def newest(folder: Path, pattern: str) -> int:
     return max((path.stat().st_mtime_ns for path in folder.rglob(pattern)), default=0)
 
 
-@pytest.mark.parametrize("folder", ["verdicts", "staged"])
+@pytest.mark.parametrize("folder", ["verdicts", pytest.param("staged", marks=pytest.mark.slow)])
 def test_killed_while_slices_are_at_work(root, folder):
     change_inputs(root, random.Random(folder))
     if folder == "staged":
@@ -86,7 +86,9 @@ def test_killed_while_slices_are_at_work(root, folder):
     assert_completes(root, before)
 
 
-@pytest.mark.parametrize("where", ["assemble._checksums", "records.write", "versions.make_current"])
+@pytest.mark.parametrize(
+    "where", [pytest.param("assemble._checksums", marks=pytest.mark.slow), "records.write", "versions.make_current"]
+)
 def test_killed_while_a_release_is_put_together(root, where):
     change_inputs(root, random.Random(where))
     before = standing(root)
