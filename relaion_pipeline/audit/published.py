@@ -13,7 +13,7 @@ from relaion_pipeline.audit.evidence import Evidence
 from relaion_pipeline.audit.gate import CHECKS
 from relaion_pipeline.audit.verification import Published, Verifier
 from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
-from relaion_pipeline.release import manifest, signature, versions
+from relaion_pipeline.release import manifest, removal_lists, signature, versions
 from relaion_pipeline.release.editions import EXTRA, SAFE
 from relaion_pipeline.release.manifest import CHECKSUMS, Manifest, SubsetCounts
 from relaion_pipeline.release.signature import TrustedKey
@@ -75,6 +75,7 @@ def differences(release: Path, held: tuple[str, ...] = EDITIONS) -> list[str]:
     described = manifest.read(release)
     digests = _digests(release)
     wrong = [*_wrong_checksums(release, digests), *_wrong_files(release, described, digests)]
+    wrong += _wrong_lists(release, described, held)
     left_out = {f"{name}: missing" for name in _checksums(release) if not manifest.goes_with(name, held)}
     left_out |= {f"{each}, though {manifest.MANIFEST} names it" for each in left_out}
     return [each for each in wrong if each not in left_out] + [*_wrong_nesting(described), *_wrong_counts(described)]
@@ -171,6 +172,32 @@ def _wrong_files(release: Path, described: Manifest, digests: dict[str, str | No
             yield f"{name}: its bytes are not those of {manifest.MANIFEST}"
         elif _rows(release / name) != file.rows:
             yield f"{name}: its rows are not as many as {manifest.MANIFEST} says"
+
+
+def _wrong_lists(release: Path, described: Manifest, held: tuple[str, ...]) -> Iterator[str]:
+    """Each removal list of editions held must be what the manifest says, with keys ascending and distinct."""
+    for each in (each for each in described.removals.lists if each.edition in held):
+        for kind, keys in ((removal_lists.ROWS, each.row_keys), (removal_lists.LINKS, each.link_keys)):
+            path = removal_lists.path_of(release / removal_lists.REMOVALS, each.edition, kind)
+            name = path.relative_to(release).as_posix()
+            try:
+                head = removal_lists.read_head(path)
+                found = sum(len(piece) for piece in removal_lists.read_keys(path))
+            except removal_lists.RemovalListError:
+                yield f"{name}: missing, or not a removal list"
+                continue
+            if (head.dataset, head.edition, head.kind, head.salt) != (
+                described.dataset,
+                each.edition,
+                kind,
+                described.removals.salt,
+            ):
+                yield f"{name}: not the list that {manifest.MANIFEST} says"
+            if found != keys:
+                yield f"{name}: holds another number of keys than {manifest.MANIFEST} says"
+        lacking = described.total.rows - described.total.kept.get(each.edition, 0)
+        if each.rows != lacking or not each.link_keys <= each.row_keys <= each.rows:
+            yield f"{manifest.MANIFEST}: removals of {each.edition} do not fit its counts"
 
 
 def _wrong_nesting(described: Manifest) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from relaion_pipeline import database, sample, settings
+from relaion_pipeline.audit import published
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.release import removal_lists, removals
 from relaion_pipeline.screening import verdicts
@@ -143,3 +144,16 @@ def test_too_few_ordinary_rows_are_refused(copied: Callable[[], DataRoot]) -> No
 def test_defaults() -> None:
     assert settings.Removal().max_listed_share == 0.001
     assert asdict(removal_lists.Head("d", "research", "rows", "s"))["format"] == "relaion-removals/1"
+
+
+def test_a_changed_list_is_found(copied: Callable[[], DataRoot]) -> None:
+    release = shared.current(copied().path)
+    path = release / "removals" / "research" / "links.parquet"
+    keys = pq.read_table(path)["key"].to_numpy()
+    head = removal_lists.read_head(path)
+    for wrong in (keys[1:], keys[::-1]):
+        path.unlink()
+        with removal_lists.ListWriter(path, head) as writer:
+            writer.write(wrong)
+        found = [each for each in published.differences(release) if each.startswith("removals/research/links.parquet")]
+        assert len(found) == 2  # its digest, and what it holds
