@@ -147,7 +147,10 @@ def test_sha256sum_accepts_the_checksums(released):
     command = ["sha256sum", "-c", "--strict", "SHA256SUMS"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"SHA256SUMS", "SHA256SUMS.sig"}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {
+        "SHA256SUMS",
+        "SHA256SUMS.sig",
+    }
     assert {line.removesuffix(": OK") for line in done.stdout.splitlines()} == files
 
 
