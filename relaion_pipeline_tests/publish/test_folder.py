@@ -4,9 +4,12 @@ import json
 import os
 import re
 
+import dagster as dg
 import pytest
 
-from relaion_pipeline import definitions, settings
+from relaion_pipeline import definitions, launch, settings
+from relaion_pipeline.assets import graph
+from relaion_pipeline.jobs import RELEASE_JOB
 from relaion_pipeline.publish import contents, stores
 from relaion_pipeline.publish.errors import PublishError
 from relaion_pipeline.settings import SettingsError
@@ -26,9 +29,12 @@ def test_off_until_configured(root, publish, destined, tmp_path):
     assert outcome.exit_code == 1
     assert "[publish.NAME]" in outcome.output
     destined(tmp_path / "mirror")
-    graph = definitions.build_defs(root).resolve_asset_graph()
-    keys = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
-    assert {key.to_user_string() for key in graph.get(keys["published_release"]).parent_keys} == {"release", "settings"}
+    assets = definitions.build_defs(root).resolve_asset_graph()
+    keys = {key.to_user_string(): key for key in assets.get_all_asset_keys()}
+    assert {key.to_user_string() for key in assets.get(keys["published_release"]).parent_keys} == {
+        "release",
+        "settings",
+    }
     assert settings.load(root.path).digest() == before, "where to publish must not change what is released"
 
 
@@ -206,3 +212,16 @@ def test_the_record_is_private(root, destined, publish, tmp_path):
     record = json.loads(root.publication("mirror").read_text())
     assert record["releases"][shared.VERSION]["published"]
     assert os.fspath(tmp_path / "mirror") == record["to"]
+
+
+def test_the_asset_publishes_and_says_so(root, destined, tmp_path, monkeypatch):
+    destined(tmp_path / "mirror")
+    monkeypatch.setenv("DAGSTER_HOME", str(launch.prepare_home(root)))
+    job = definitions.build_defs(root).resolve_job_def(RELEASE_JOB)
+    with dg.DagsterInstance.get() as instance:
+        run = job.execute_in_process(instance=instance, asset_selection=[graph.PUBLISHED_RELEASE])
+    (event,) = run.asset_materializations_for_node("published_release")
+    assert event.metadata["version"].value == shared.VERSION
+    files = len(tree(root.current.resolve()))
+    assert event.metadata["sent to mirror"].value == f"{files} files, 0 were there"
+    assert tree(tmp_path / "mirror" / shared.VERSION) == tree(root.current.resolve())

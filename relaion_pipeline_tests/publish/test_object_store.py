@@ -179,7 +179,7 @@ def test_s3_killed_at_any_moment(root, destined, publish, bucket):
     destined(f"s3://{BUCKET}/sets")
     everything = expected(root)
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    for attempt in range(12):
+    for attempt in range(6):
         before = len(objects(bucket))
         running = subprocess.Popen(
             [*shared.COMMAND, "publish", "--data", str(root.path)], env=environment, stdout=subprocess.PIPE
