@@ -1,7 +1,7 @@
 """The gate as asset checks: Great Expectations judges the evidence, and a failure blocks the release.
 
-What belongs here: asset checks. What does not: what is expected (`audit.gate`), or finding it out
-(`audit.verification`). Dagster explains the concept under "Asset checks".
+What belongs here: asset checks. What does not: what is expected (`verification.gate`), or finding it out
+(`verification.verifier`). Dagster explains the concept under "Asset checks".
 """
 
 from collections.abc import Iterable
@@ -9,9 +9,10 @@ from collections.abc import Iterable
 import dagster as dg
 
 from relaion_pipeline.assets import graph
-from relaion_pipeline.audit import evidence as evidence_files
-from relaion_pipeline.audit import gate, published
+from relaion_pipeline.audit import published
 from relaion_pipeline.resources import Workspace
+from relaion_pipeline.verification import evidence as evidence_files
+from relaion_pipeline.verification import gate
 
 PUBLISHED_FILES = "published_files_are_the_verified_ones"
 

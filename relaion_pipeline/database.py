@@ -5,6 +5,7 @@ What does not: SQL that answers a question; it stands with the question.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ def connect(root: DataRoot, limits: Limits, database: Path | None = None) -> Ite
 
     Extensions are never fetched and no network is reached.
     """
-    scratch = make_private(root.temporary)
+    scratch = _scratch(root)
     options: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": limits.memory,
         "threads": threads(limits),
@@ -41,6 +42,15 @@ def connect(root: DataRoot, limits: Limits, database: Path | None = None) -> Ite
     }
     with duckdb.connect(str(database) if database else ":memory:", config=options) as connection:
         yield connection
+
+
+def _scratch(root: DataRoot) -> Path:
+    """A folder for this process's spilled data; what processes that are gone left there is removed."""
+    make_private(root.temporary)
+    for folder in root.temporary.iterdir():
+        if folder.name.isdecimal() and not Path("/proc", folder.name).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    return make_private(root.temporary / str(os.getpid()))
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Errors that are expected: their messages say what, where and what to do, and hold no entry or value."""
 
 from relaion_pipeline.audit.published import NoReleaseError
-from relaion_pipeline.audit.verification import VerificationError
 from relaion_pipeline.database import QueryError
 from relaion_pipeline.feeds.blocklist import BlocklistError
 from relaion_pipeline.feeds.errors import FeedError
@@ -15,6 +14,7 @@ from relaion_pipeline.screening.keywords import KeywordError
 from relaion_pipeline.screening.screen import ScreeningError
 from relaion_pipeline.settings import SettingsError
 from relaion_pipeline.shards import ShardError
+from relaion_pipeline.verification.verifier import VerificationError
 
 EXPECTED_ERRORS = (
     BlocklistError,

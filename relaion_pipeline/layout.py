@@ -56,7 +56,7 @@ class DataRoot:
 
     @property
     def temporary(self) -> Path:
-        """Scratch space of DuckDB and unfinished files; emptied at the start of a release."""
+        """Scratch space of DuckDB, a folder for each process."""
         return self.private / "temporary"
 
     def compiled_feed(self, feed: str) -> Path:
@@ -106,7 +106,7 @@ class DataRoot:
 
     @property
     def verifier_lists(self) -> Path:
-        """The verifier's own reading of the feeds; see `audit.listed`."""
+        """The verifier's own reading of the feeds; see `verification.listed`."""
         return self.private / "verifier_lists.duckdb"
 
     def evidence(self, subset: str, stem: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from relaion_pipeline import __version__
 
-_DECIDING = ("links", "feeds", "shards", "screening", "release", "audit")
+_DECIDING = ("links", "feeds", "shards", "screening", "verification", "release", "audit")
 """Packages whose code decides what a release holds. Orchestration, the command line and pictures do not."""
 
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from relaion_pipeline import settings, template
-from relaion_pipeline.audit.gate import ALL_CHECKS
 from relaion_pipeline.cli import main
 from relaion_pipeline.screening.verdicts import Reason
+from relaion_pipeline.verification.gate import ALL_CHECKS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,8 +9,6 @@ import dagster as dg
 from relaion_pipeline.assets import graph
 from relaion_pipeline.assets.graph import Slice
 from relaion_pipeline.assets.metadata import column_schema
-from relaion_pipeline.audit import listed
-from relaion_pipeline.audit.verification import Published, Verifier
 from relaion_pipeline.layout import RESEARCH, RESEARCH_SAFE
 from relaion_pipeline.progress import of
 from relaion_pipeline.provenance import key_of
@@ -21,6 +19,8 @@ from relaion_pipeline.screening.screen import Screener
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards import open_parquet
 from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.verification import listed
+from relaion_pipeline.verification.verifier import Published, Verifier
 
 
 def screener(inputs: Inputs) -> Screener:

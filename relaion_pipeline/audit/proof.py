@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from relaion_pipeline import settings
-from relaion_pipeline.audit import listed, published
+from relaion_pipeline.audit import published
 from relaion_pipeline.audit.published import Finding, NoReleaseError
-from relaion_pipeline.audit.verification import VerificationError, Verifier
 from relaion_pipeline.database import QueryError
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.progress import Listener
 from relaion_pipeline.release import signature, versions
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.signature import TrustedKey
+from relaion_pipeline.verification import listed
+from relaion_pipeline.verification.verifier import VerificationError, Verifier
 
 
 def of_release(root: DataRoot, version: str, listener: Listener, key: TrustedKey | None = None) -> list[Finding]:

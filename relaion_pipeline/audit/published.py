@@ -9,9 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from relaion_pipeline.audit import thresholds
-from relaion_pipeline.audit.evidence import Evidence
-from relaion_pipeline.audit.gate import CHECKS
-from relaion_pipeline.audit.verification import Published, Verifier
 from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
 from relaion_pipeline.release import manifest, removal_lists, signature, versions
 from relaion_pipeline.release.editions import EXTRA, SAFE
@@ -20,6 +17,9 @@ from relaion_pipeline.release.signature import TrustedKey
 from relaion_pipeline.screening.verdicts import LISTED, Counts
 from relaion_pipeline.shards import ShardError, open_parquet, sha256_file
 from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.verification.evidence import Evidence
+from relaion_pipeline.verification.gate import CHECKS
+from relaion_pipeline.verification.verifier import Published, Verifier
 
 
 class NoReleaseError(Exception):

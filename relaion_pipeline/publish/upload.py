@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relaion_pipeline import settings
-from relaion_pipeline.audit import gate, proof, published
+from relaion_pipeline.audit import proof, published
 from relaion_pipeline.audit.published import Finding
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.progress import Listener
@@ -18,6 +18,7 @@ from relaion_pipeline.publish.hub import Repository
 from relaion_pipeline.publish.state import Record
 from relaion_pipeline.publish.stores import Store
 from relaion_pipeline.release import records, signature
+from relaion_pipeline.verification import gate
 
 _NAMED = 5
 

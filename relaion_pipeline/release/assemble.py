@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from relaion_pipeline import links
-from relaion_pipeline.audit.gate import ALL_CHECKS
 from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.release import (
@@ -44,6 +43,7 @@ from relaion_pipeline.release.manifest import (
 from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError, check_version
 from relaion_pipeline.release.records import ReleaseRecord
 from relaion_pipeline.screening.verdicts import Counts
+from relaion_pipeline.verification.gate import ALL_CHECKS
 
 _BUILDING = ".building-"
 _GUESSABLE_BELOW = 1_000

@@ -40,6 +40,7 @@ class StagedFile:
     rows: int
     bytes: int
     sha256: str
+    modified_ns: int  # a file changed since is written anew
 
 
 @dataclass(frozen=True)
@@ -165,14 +166,16 @@ def _divide(shard: StockedShard, settings: Settings, verdict_file: Path, safe_fi
 def _describe(path: Path, shard: StockedShard) -> StagedFile:
     with open_parquet(path, shard.name) as file:
         rows = file.metadata.num_rows
-    return StagedFile(rows=rows, bytes=path.stat().st_size, sha256=sha256_file(path))
+    found = path.stat()
+    return StagedFile(rows=rows, bytes=found.st_size, sha256=sha256_file(path), modified_ns=found.st_mtime_ns)
 
 
 def _stands(known: StagedShard, root: DataRoot) -> bool:
-    """Whether the staged files are there with the sizes of the record; the gate reads every byte of them."""
+    """Whether the staged files are there, untouched since they were written; the gate reads every byte of them."""
     for part, staged in ((SAFE, known.safe), (EXTRA, known.extra)):
         try:
-            if root.staged(known.subset, known.stem, part).stat().st_size != staged.bytes:
+            found = root.staged(known.subset, known.stem, part).stat()
+            if (found.st_size, found.st_mtime_ns) != (staged.bytes, staged.modified_ns):
                 return False
         except OSError:
             return False

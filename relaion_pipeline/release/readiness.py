@@ -5,11 +5,6 @@ Nothing is taken from the order in which things ran. What is behind is named, wi
 
 from dataclasses import dataclass
 
-from relaion_pipeline.audit import evidence as evidence_files
-from relaion_pipeline.audit import gate as gate_records
-from relaion_pipeline.audit.evidence import Evidence
-from relaion_pipeline.audit.gate import GateRecord
-from relaion_pipeline.audit.verification import Verifier
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.release import editions, versions
 from relaion_pipeline.release.editions import StagedShard
@@ -18,6 +13,11 @@ from relaion_pipeline.screening import verdicts
 from relaion_pipeline.screening.screen import Screener
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.verification import evidence as evidence_files
+from relaion_pipeline.verification import gate as gate_records
+from relaion_pipeline.verification.evidence import Evidence
+from relaion_pipeline.verification.gate import GateRecord
+from relaion_pipeline.verification.verifier import Verifier
 
 _SHOWN = 10
 

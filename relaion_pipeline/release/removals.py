@@ -135,7 +135,8 @@ def _create_source(connection: duckdb.DuckDBPyConnection, shards: Sequence[Stock
     files = ", ".join(literal(str(shard.parquet)) for shard in shards)
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW source AS SELECT file_index::INTEGER AS file, file_row_number AS row, "
-        f"{removal_lists.bytes_sql(columns.link, schema)} AS link, {removal_lists.bytes_sql(columns.text, schema)} AS text "
+        f"{removal_lists.bytes_sql(columns.link, schema)} AS link, "
+        f"{removal_lists.bytes_sql(columns.text, schema)} AS text "
         f"FROM read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
     )
 

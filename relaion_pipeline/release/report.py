@@ -6,11 +6,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from relaion_pipeline.audit.gate import ALL_CHECKS
 from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.release import plots
 from relaion_pipeline.release.manifest import Manifest
 from relaion_pipeline.screening.verdicts import Reason
+from relaion_pipeline.verification.gate import ALL_CHECKS
 
 _REASONS = {
     Reason.LISTED_IMAGE: "the image is on a list",

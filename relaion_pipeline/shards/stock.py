@@ -69,7 +69,8 @@ def _look(shard: Shard, subset: Subset, root: DataRoot, source_sha256: str, scor
         schema, rows = file.schema_arrow, file.metadata.num_rows
     if len({name.casefold() for name in schema.names}) < len(schema.names):
         raise ShardError(
-            f"{shard.name}: names of columns differ only in case, and DuckDB would take one for the other; rename all but one"
+            f"{shard.name}: names of columns differ only in case, and DuckDB would take one for the other; "
+            "rename all but one"
         )
     columns = resolve(subset.columns, schema, name=shard.name, scored=shard.scores is not None)
     if columns.punsafe is None and columns.nsfw is None:

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from relaion_pipeline import sample
-from relaion_pipeline.audit import gate
 from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.verification import gate
 from relaion_pipeline_tests.end_to_end import marks, shared
 
 MARK = "zqx7canary"

@@ -136,7 +136,7 @@ def test_mutated_lists(tmp_path: Path, name: str, kind: str) -> None:
 @pytest.mark.slow
 def test_fuzz_for_a_minute(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201  (pytest shows it when the test fails)
+    print(f"seed {seed}")
     chance = random.Random(seed)
     until = time.monotonic() + 60
     while time.monotonic() < until:

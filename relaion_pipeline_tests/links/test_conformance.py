@@ -1,4 +1,3 @@
-# ruff: noqa: T201  (pass counts are printed)
 """Published conformance cases: the URL Standard's, IDNA's, the public suffix list's, urlcanon's.
 
 Every deviation stands in an allow-list with its reason; a deviation that is gone fails too, so the lists stay true.

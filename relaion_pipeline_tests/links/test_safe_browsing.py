@@ -1,4 +1,4 @@
-# ruff: noqa: T201, E501  (pass counts are printed; examples stand as published)
+# ruff: noqa: E501  (pass counts are printed; examples stand as published)
 """The examples of Google Safe Browsing's published specification: canonicalisation, and host-suffix path-prefix expressions."""
 
 import pytest

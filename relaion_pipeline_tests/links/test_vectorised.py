@@ -1,4 +1,3 @@
-# ruff: noqa: T201  (shares of plain links are printed)
 """DuckDB and Python answer alike: for generated links, and for every real link there is."""
 
 import duckdb

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from relaion_pipeline.assets import slices
-from relaion_pipeline.audit.gate import ALL_CHECKS
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.release import editions, lock, versions
+from relaion_pipeline.verification.gate import ALL_CHECKS
 from relaion_pipeline_tests.orchestration import runs
 from relaion_pipeline_tests.orchestration.conftest import Copies
 from relaion_pipeline_tests.orchestration.runs import Ran

@@ -58,7 +58,7 @@ def test_headerless_names_come_from_the_settings(shard, tmp_path):
         (b"", None, "auto", "empty"),
     ],
 )
-def test_unclear_headers_are_told_without_content(shard, tmp_path, content, has_header, columns, message):  # noqa: PLR0917
+def test_unclear_headers_are_told_without_content(shard, tmp_path, content, has_header, columns, message):
     with pytest.raises(ShardError, match=message) as error:
         read(shard("a.tsv", content), tmp_path, has_header, columns)
     assert CANARY not in str(error.value)

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from relaion_pipeline.audit import evidence as evidence_files
-from relaion_pipeline.audit.evidence import Evidence
 from relaion_pipeline.layout import DataRoot, make_private, write_text
+from relaion_pipeline.verification import evidence as evidence_files
+from relaion_pipeline.verification.evidence import Evidence
 
 SUITE = "nothing_listed_survives"
 

@@ -13,9 +13,6 @@ from pathlib import Path
 import duckdb
 
 from relaion_pipeline import database, links
-from relaion_pipeline.audit import evidence as evidence_files
-from relaion_pipeline.audit.evidence import Evidence
-from relaion_pipeline.audit.listed import Listed, hex_key, text_key
 from relaion_pipeline.database import literal, quoted
 from relaion_pipeline.feeds.compiling import PREFIX_HOST
 from relaion_pipeline.feeds.entries import Kind
@@ -29,6 +26,9 @@ from relaion_pipeline.screening.verdicts import RESEARCH_BITS
 from relaion_pipeline.settings import Columns, Settings
 from relaion_pipeline.shards import ShardError, open_parquet, schema_digest, sha256_file
 from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.verification import evidence as evidence_files
+from relaion_pipeline.verification.evidence import Evidence
+from relaion_pipeline.verification.listed import Listed, hex_key, text_key
 
 ROWS_PER_QUESTION = 50_000_000
 _IMAGES = {Kind.IMAGE_MD5: "md5", Kind.IMAGE_SHA1: "sha1", Kind.IMAGE_SHA256: "sha256"}
