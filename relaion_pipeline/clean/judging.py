@@ -64,7 +64,9 @@ class Judge:
     def keys_of(self, links: Any, texts: Any) -> dict[str, Keys]:
         """For each kind of key that is compared, the key of each row."""
         kinds = {By.EITHER: (ROWS, LINKS), By.ROW: (ROWS,), By.LINK: (LINKS,)}[self.by]
-        columns = {"link": _bytes(links), "text": _bytes(texts)}
+        columns = {"link": _plain(links), "text": _plain(texts)}
+        if len({pa.types.is_binary(each.type) or pa.types.is_large_binary(each.type) for each in columns.values()}) > 1:
+            columns = {name: each.cast(pa.large_binary()) for name, each in columns.items()}
         return dict(zip(kinds, self._hashed(columns, kinds), strict=True))
 
     @cached_property
@@ -72,10 +74,10 @@ class Judge:
         return {kind: _mapped(path) for kind, path in self.keys.items()}
 
     def _hashed(self, columns: dict[str, Any], kinds: Iterable[str]) -> list[Keys]:
-        selected = ", ".join(
-            f"{removal_lists.key_sql(self.salt, kind, _FILLED.format('link'), _FILLED.format('text'))} AS {kind}"
-            for kind in kinds
-        )
+        plain = all(pa.types.is_string(each.type) or pa.types.is_large_string(each.type) for each in columns.values())
+        key_sql = removal_lists.text_key_sql if plain else removal_lists.key_sql
+        link, text = ("coalesce({}, {})".format(name, "''" if plain else "''::BLOB") for name in ("link", "text"))
+        selected = ", ".join(f"{key_sql(self.salt, kind, link, text)} AS {kind}" for kind in kinds)
         connection = _connection()
         connection.register("given", pa.table(columns))
         answer: Any = connection.sql(f"SELECT {selected} FROM given")
@@ -85,7 +87,6 @@ class Judge:
         return {name: value for name, value in self.__dict__.items() if name != "_sorted"}
 
 
-_FILLED = "coalesce({}, ''::BLOB)"
 _LOCAL = threading.local()
 
 
@@ -99,12 +100,17 @@ def _connection() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _bytes(column: Any) -> Any:
+def _plain(column: Any) -> Any:
+    """A column of text or bytes, without chunks, dictionaries or views."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    return column.cast(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary())
+    if pa.types.is_binary_view(column.type):
+        return column.cast(pa.large_binary())
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return column
+    return column if pa.types.is_large_string(column.type) else column.cast(pa.string())
 
 
 def _mapped(path: Path) -> Keys:

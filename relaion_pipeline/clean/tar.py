@@ -4,13 +4,16 @@ A sample is, as for webdataset, the members that share a name up to the first do
 text stand in its `.json`, or in the table beside the tar.
 """
 
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from relaion_pipeline.clean.samples import MAX_JSON, JsonJudge, key_of
 from relaion_pipeline.clean.work import Work
 
 _BLOCK: Final = 512
+_ZEROS: Final = bytes(_BLOCK)
 _RECORD: Final = 20 * _BLOCK
 _SAMPLES_AT_ONCE = 512
 _MAX_HEADER = 1 << 20
@@ -31,8 +35,7 @@ _REFUSED = frozenset(b"12S")  # links may point to what goes
 _WITHOUT_CONTENT = frozenset(b"3456")
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """One member with the headers that belong to it."""
 
     start: int
@@ -62,10 +65,10 @@ def clean(source: Path, target: Path | None, work: Work, beside: "Beside | None"
         CleanError: the tar is damaged or cut short, or a sample's link cannot be told. Names the place in the tar.
     """
     try:
-        with source.open("rb") as file, _Writer(file.fileno(), target) as writer:
-            size = os.fstat(file.fileno()).st_size
+        with source.open("rb") as file, _Writer(file.fileno(), target) as writer, _mapped(file, source) as content:
+            size = len(content)
             samples, gone, end = 0, [], 0
-            for members, goes in _Samples(source, file.fileno(), size, work, beside).judged():
+            for members, goes in _Samples(source, content, work, beside).judged():
                 key = members[0].key
                 samples += key is not None
                 if goes and key is not None:
@@ -94,15 +97,15 @@ class Beside:
 class _Samples:
     """Runs of members of one sample, and whether they go."""
 
-    def __init__(self, source: Path, handle: int, size: int, work: Work, beside: Beside | None) -> None:
-        self._source, self._handle, self._size, self._beside = source, handle, size, beside
+    def __init__(self, source: Path, content: mmap.mmap, work: Work, beside: Beside | None) -> None:
+        self._source, self._content, self._beside = source, content, beside
         self._by_json = JsonJudge(work, source)
         self._elsewhere: dict[str, bool] | None = None
 
     def judged(self) -> Iterator[tuple[list[Member], bool]]:
         """All of them, in order. Runs without a key are folders and global headers, which stay."""
         waiting: list[list[Member]] = []
-        for _, group in groupby(_members(self._source, self._handle, self._size), key=lambda member: member.key):
+        for _, group in groupby(_members(self._source, self._content), key=attrgetter("key")):
             waiting.append(list(group))
             if len(waiting) == _SAMPLES_AT_ONCE:
                 yield from self._decide(waiting)
@@ -127,7 +130,7 @@ class _Samples:
         if self._elsewhere is None:
             self._elsewhere = {}
             jsons: list[Member] = []
-            for member in _members(self._source, self._handle, self._size):
+            for member in _members(self._source, self._content):
                 jsons += [member] if _is_json(member) else []
                 if len(jsons) == _SAMPLES_AT_ONCE:
                     self._note(jsons)
@@ -150,26 +153,27 @@ class _Samples:
     def _judge(self, jsons: list[Member]) -> list[bool]:
         given = []
         for member in jsons:
-            content = os.pread(self._handle, min(member.size, MAX_JSON), member.content)
+            content = self._content[member.content : member.content + min(member.size, MAX_JSON)]
             given.append((f"the .json at byte {member.start}", content))
         return self._by_json.goes(given)
 
 
 def _is_json(member: Member) -> bool:
-    return member.key is not None and member.name == f"{member.key}.json"
+    return member.name.endswith(".json") and member.key is not None and member.name == f"{member.key}.json"
 
 
-def _members(source: Path, handle: int, size: int) -> Iterator[Member]:
+def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
     """The members of a tar in order, each with the headers before it that speak of it."""
     place = start = 0
     name: str | None = None
     real_size: int | None = None
     headers: list[bytes] = []
+    size = len(tar)
     while True:
-        header = os.pread(handle, _BLOCK, place)
+        header = tar[place : place + _BLOCK]
         if len(header) < _BLOCK:
             raise CleanError(f"{source}: cut short at byte {place}; fetch it again")
-        if header.count(0) == _BLOCK:
+        if header == _ZEROS:
             break
         headers.append(header)
         kind = header[156]
@@ -180,7 +184,7 @@ def _members(source: Path, handle: int, size: int) -> Iterator[Member]:
         content = place + _BLOCK
         if kind in _FOR_NEXT:
             end = content + -(-length // _BLOCK) * _BLOCK
-            extra_name, extra_size = _extension(source, handle, kind, content, length)
+            extra_name, extra_size = _extension(source, tar, kind, content, length)
             name = extra_name if extra_name is not None else name
             real_size = extra_size if extra_size is not None else real_size
             place = end
@@ -202,12 +206,12 @@ def _members(source: Path, handle: int, size: int) -> Iterator[Member]:
     if start != place:
         raise _damaged(source, start)
     _check(source, headers)
-    _refuse_more(source, handle, place, size)
+    _refuse_more(source, tar, place)
 
 
 def _name(header: bytes) -> str:
     name = header[:100].partition(b"\0")[0]
-    if header[257:263] == b"ustar\0":
+    if header[345] and header[257:263] == b"ustar\0":
         prefix = header[345:500].partition(b"\0")[0]
         name = prefix + b"/" + name if prefix else name
     return name.decode("utf-8", "surrogateescape")
@@ -220,11 +224,11 @@ def _number(field: bytes) -> int:
     return int(field.strip(b" \0") or b"0", 8)
 
 
-def _extension(source: Path, handle: int, kind: int, content: int, length: int) -> tuple[str | None, int | None]:
+def _extension(source: Path, tar: mmap.mmap, kind: int, content: int, length: int) -> tuple[str | None, int | None]:
     """Name and size that a header of kind x or L gives the next member, where it does."""
     if length > _MAX_HEADER:
         raise _damaged(source, content)
-    body = os.pread(handle, length, content)
+    body = tar[content : content + length]
     if kind == ord("L"):
         return body.rstrip(b"\0").decode("utf-8", "surrogateescape"), None
     if kind == ord("K"):
@@ -247,8 +251,8 @@ def _check(source: Path, headers: list[bytes]) -> None:
     """Hold headers against their checksums, many at once."""
     if not headers:
         return
-    blocks = np.frombuffer(b"".join(headers), dtype=np.uint8).reshape(-1, _BLOCK).astype(np.int64)
-    sums = blocks.sum(axis=1) - blocks[:, 148:156].sum(axis=1) + 8 * ord(" ")
+    blocks = np.frombuffer(b"".join(headers), dtype=np.uint8).reshape(-1, _BLOCK)
+    sums = blocks.sum(axis=1, dtype=np.int64) - blocks[:, 148:156].sum(axis=1, dtype=np.int64) + 8 * ord(" ")
     for header, total in zip(headers, sums.tolist(), strict=True):
         try:
             given = _number(header[148:156])
@@ -258,10 +262,10 @@ def _check(source: Path, headers: list[bytes]) -> None:
             raise CleanError(f"{source}: a header is damaged; fetch it again")
 
 
-def _refuse_more(source: Path, handle: int, place: int, size: int) -> None:
+def _refuse_more(source: Path, tar: mmap.mmap, place: int) -> None:
     """After the end nothing may stand but zeros: a second tar hung on would be copied unread, or lost."""
-    while place < size:
-        piece = os.pread(handle, 1 << 20, place)
+    while place < len(tar):
+        piece = tar[place : place + (1 << 20)]
         if piece.count(0) != len(piece):
             raise CleanError(f"{source}: holds more after its end, at byte {place}; split it into whole tars")
         place += len(piece)
@@ -271,13 +275,23 @@ def _damaged(source: Path, place: int) -> CleanError:
     return CleanError(f"{source}: not a tar, or damaged at byte {place}; fetch it again")
 
 
+@contextmanager
+def _mapped(file: IO[bytes], source: Path) -> Iterator[mmap.mmap]:
+    """The file as bytes. Only headers and JSON are touched, so only their pages are read into memory."""
+    if os.fstat(file.fileno()).st_size == 0:
+        raise CleanError(f"{source}: empty; fetch it again")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content
+
+
 class _Writer:
     """Copies stretches of one file to another in a thread of its own, while the reader goes on."""
 
     def __init__(self, source: int, target: Path | None) -> None:
         self._source = source
         self._file = target.open("wb") if target is not None else None
-        self._pool = ThreadPoolExecutor(1)
+        self._pool, self._syncing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._synced: Future[None] | None = None
         self._running: list[Future[None]] = []
         self._start = self._end = 0
 
@@ -302,12 +316,15 @@ class _Writer:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._syncing.shutdown(cancel_futures=True)
         if self._file is not None:
             self._file.close()
 
     def _flush(self) -> None:
         if self._file is not None and self._end > self._start:
             self._running.append(self._pool.submit(_copy, self._source, self._file.fileno(), self._start, self._end))
+            if self._synced is None or self._synced.done():  # the disk works while we do; the end then waits less
+                self._synced = self._syncing.submit(os.fdatasync, self._file.fileno())
         if len(self._running) > 8:  # noqa: PLR2004 - enough to be busy
             self._running.pop(0).result()
 

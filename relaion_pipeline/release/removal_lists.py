@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from relaion_pipeline.database import quoted
+from relaion_pipeline.database import literal, quoted
 
 REMOVALS = "removals"
 FORMAT = "relaion-removals/1"
@@ -51,7 +51,16 @@ class Head:
 def key_sql(salt: str, kind: str, link: str, text: str = "''::BLOB") -> str:
     """SQL for a key: the first 8 bytes, as a big-endian number, of a SHA-256. `link` and `text` are BLOBs, not null."""
     prefix = f"unhex('{salt.encode().hex()}{_MARK[kind]}')"
-    content = f"{prefix} || {link}" + (f" || '\\x00'::BLOB || {text}" if kind == ROWS else "")
+    return _number_sql(f"{prefix} || {link}" + (f" || '\\x00'::BLOB || {text}" if kind == ROWS else ""))
+
+
+def text_key_sql(salt: str, kind: str, link: str, text: str) -> str:
+    """The same key, where `link` and `text` are VARCHARs, not null: faster by a quarter."""
+    prefix = literal(salt + bytes.fromhex(_MARK[kind]).decode())
+    return _number_sql(f"{prefix} || {link}" + (f" || chr(0) || {text}" if kind == ROWS else ""))
+
+
+def _number_sql(content: str) -> str:
     return f"('0x' || left(sha256({content}), 16))::UBIGINT"
 
 
