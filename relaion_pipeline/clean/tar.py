@@ -26,6 +26,7 @@ _ZEROS: Final = bytes(_BLOCK)
 _RECORD: Final = 20 * _BLOCK
 _SAMPLES_AT_ONCE = 512
 _MAX_HEADER = 1 << 20
+_MAPPED_BYTES = 64 << 20
 _COPY_BYTES = 64 << 20
 
 # One for the next member: pax records and GNU's long names. Others stand for themselves.
@@ -168,7 +169,7 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
     name: str | None = None
     real_size: int | None = None
     headers: list[bytes] = []
-    size = len(tar)
+    size, dropped = len(tar), 0
     while True:
         header = tar[place : place + _BLOCK]
         if len(header) < _BLOCK:
@@ -200,6 +201,8 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
         if len(headers) >= _SAMPLES_AT_ONCE:
             _check(source, headers)
             headers.clear()
+        if place - dropped > _MAPPED_BYTES:
+            dropped = _drop(tar, dropped, place)
         yield Member(start, content, length, end, name, key)
         place = start = end
         name = real_size = None
@@ -282,6 +285,14 @@ def _mapped(file: IO[bytes], source: Path) -> Iterator[mmap.mmap]:
         raise CleanError(f"{source}: empty; fetch it again")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         yield content
+
+
+def _drop(tar: mmap.mmap, start: int, end: int) -> int:
+    """Unmap pages that were read: else memory would grow with the tar. Returns where the next are to be dropped."""
+    end -= end % mmap.PAGESIZE
+    if hasattr(mmap, "MADV_DONTNEED"):  # not on every system
+        tar.madvise(mmap.MADV_DONTNEED, start, end - start)
+    return end
 
 
 class _Writer:
