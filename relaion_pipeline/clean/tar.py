@@ -201,8 +201,7 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
         if len(headers) >= _SAMPLES_AT_ONCE:
             _check(source, headers)
             headers.clear()
-        if place - dropped > _MAPPED_BYTES:
-            dropped = _drop(tar, dropped, place)
+        dropped = _drop(tar, dropped, place)
         yield Member(start, content, length, end, name, key)
         place = start = end
         name = real_size = None
@@ -289,6 +288,8 @@ def _mapped(file: IO[bytes], source: Path) -> Iterator[mmap.mmap]:
 
 def _drop(tar: mmap.mmap, start: int, end: int) -> int:
     """Unmap pages that were read: else memory would grow with the tar. Returns where the next are to be dropped."""
+    if end - start < _MAPPED_BYTES:
+        return start
     end -= end % mmap.PAGESIZE
     if hasattr(mmap, "MADV_DONTNEED"):  # not on every system
         tar.madvise(mmap.MADV_DONTNEED, start, end - start)
