@@ -245,6 +245,6 @@ def test_an_unexpected_error_quotes_nothing(canary, scan, monkeypatch):
         file.write("another\n")
     outcome = shared.release(root.path)
     assert outcome.exit_code == 1
-    assert "unexpected RuntimeError at audit/gate.py" in outcome.output
+    assert "unexpected RuntimeError at verification/gate.py" in outcome.output
     assert scan[0].found(outcome.output.encode()) == set()
     assert scan[0].in_folder(root.dagster_home) == {}

@@ -82,6 +82,8 @@ def screened(tmp_path_factory):
     made = sample.generate(folder / "drawn", rows=2_000, seed=9)
     drawn = [link for _, _, table in shared.sources(made.data_root) for link in table["URL"].to_pylist()]
     rows = drawn + ODD_LINKS + links_of_specifications()
+    # Ordinary rows that go with the listed ones: a removal list of listed rows alone is refused.
+    rows += [f"https://very-unsafe-{number}.example/nothinghasthisword/a.jpg" for number in range(100)]
     chance = random.Random(4)
     chance.shuffle(rows)
     digests = {
@@ -94,7 +96,9 @@ def screened(tmp_path_factory):
     for number in range(2):
         part = slice(number * size, (number + 1) * size)
         table = pa.table({"url": rows[part], "caption": rows[part], **{k: v[part] for k, v in digests.items()}})
-        table = table.append_column("punsafe", pa.array([0.1] * len(table), pa.float32()))
+        table = table.append_column(
+            "punsafe", pa.array([0.99 if "very-unsafe" in (each or "") else 0.1 for each in rows[part]], pa.float32())
+        )
         path = root / "raw" / "odd" / f"part-{number}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path, row_group_size=97)
@@ -137,7 +141,8 @@ def _lists(chance, rows, digests):
 
 
 def _write(root: Path, lists: dict[str, List]) -> None:
-    text = '[dataset]\nname = "odd"\n[subsets.odd]\nshards = "raw/odd/*.parquet"\n[subsets.odd.columns]\n'
+    text = '[dataset]\nname = "odd"\n[removals]\nmax_listed_share = 1.0\n'
+    text += '[subsets.odd]\nshards = "raw/odd/*.parquet"\n[subsets.odd.columns]\n'
     text += 'link = "url"\ntext = "caption"\npunsafe = "punsafe"\nmd5 = "md5"\nsha1 = "sha1"\nsha256 = "sha256"\n'
     for name, one in lists.items():
         path = root / "feeds" / f"{name}.txt"
@@ -174,7 +179,9 @@ def test_none_of_them_is_published(screened):
     root, lists = screened
     for _, stem, table in shared.sources(root):
         gone = [
-            any(one.names(row | {"link": row["url"]}) for one in lists.values()) or not (row["url"] or "").strip(" ")
+            any(one.names(row | {"link": row["url"]}) for one in lists.values())
+            or not (row["url"] or "").strip(" ")
+            or row["punsafe"] > 0.95  # those all hold the keyword
             for row in table.to_pylist()
         ]
         in_safe, _, extra = shared.published(root, "odd", stem)
