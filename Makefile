@@ -27,7 +27,7 @@ test: install  ## run the fast tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install  ## run the scale, fuzz, crash and browser tests
-	$(BIN)/python -m pytest -m "slow or browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 -m "slow or browser"
 
 ui: install  ## open the Dagster UI on the demo
 	$(BIN)/relaion ui --data $(DEMO)
