@@ -144,7 +144,12 @@ def release(data: Path, version: str | None) -> None:
 
     outcome = launch.release(DataRoot.at(data), version)
     if outcome.failures:
-        raise click.ClickException("\n".join(outcome.failures) + "\nThe last release, if any, is as it was.")
+        left = (
+            f"The release itself was made: {outcome.folder}"
+            if outcome.made
+            else "The last release, if any, is as it was."
+        )
+        raise click.ClickException("\n".join([*outcome.failures, left]))
     report_tables.show_release(outcome.folder, made=outcome.made)
 
 

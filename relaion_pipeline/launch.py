@@ -74,7 +74,8 @@ def release(root: DataRoot, version: str | None = None) -> Outcome:
         dg.execute_job(job, instance=instance, run_config=config) as result,
     ):
         if not result.success:
-            return Outcome(versions.current(root), made=False, failures=_failures(result))
+            made = Inputs(root, inputs.settings).unchanged_release() is not None  # and only its publishing failed
+            return Outcome(versions.current(root), made=made, failures=_failures(result))
     return Outcome(published.current_release(root), made=True)
 
 

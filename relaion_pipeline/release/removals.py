@@ -7,7 +7,7 @@ A row's key is listed if any removed row has its link and text. A link's key is 
 has the link any more: else holders would lose rows that the edition keeps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -24,9 +24,8 @@ from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError
 from relaion_pipeline.release.removal_lists import KINDS, LINKS, ROWS, Head, ListWriter
 from relaion_pipeline.screening import verdicts
 from relaion_pipeline.settings import Settings
-from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.shards.stock import StockedShard, asked_together
 
-_ROWS_PER_QUESTION = 50_000_000
 _KEYS_PER_BATCH = 1 << 17
 
 
@@ -84,7 +83,7 @@ def _create_removed(
     connection.execute(f"CREATE TEMP TABLE standing ({keys})")
     row_key = removal_lists.key_sql(salt, ROWS, "link", "text")
     link_key = removal_lists.key_sql(salt, LINKS, "link")
-    for together in _questions(shards):
+    for together in asked_together(shards, lambda shard: shard):
         _create_source(connection, together)
         _create_gone(connection, root, together)
         connection.execute(
@@ -92,7 +91,7 @@ def _create_removed(
             "FROM source JOIN gone USING (file, row)"
         )
     connection.execute("CREATE TEMP TABLE sought AS SELECT DISTINCT link_hash FROM removed")
-    for together in _questions(shards):
+    for together in asked_together(shards, lambda shard: shard):
         _create_source(connection, together)
         _create_gone(connection, root, together)
         connection.execute(
@@ -150,16 +149,3 @@ def _create_gone(connection: duckdb.DuckDBPyConnection, root: DataRoot, shards: 
         named = pa.table({"row": rows, "leaves_research": leaves})
         connection.execute(f"INSERT INTO gone SELECT {number}, row, leaves_research FROM named")
         del named
-
-
-def _questions(shards: Sequence[StockedShard]) -> Iterator[list[StockedShard]]:
-    """Shards that are asked about together: of one schema, and not more than DuckDB takes in bounded memory."""
-    together: list[StockedShard] = []
-    for shard in shards:
-        alike = not together or (shard.schema_sha256, shard.columns) == (together[0].schema_sha256, together[0].columns)
-        if together and (not alike or sum(each.rows for each in together) + shard.rows > _ROWS_PER_QUESTION):
-            yield together
-            together = []
-        together.append(shard)
-    if together:
-        yield together

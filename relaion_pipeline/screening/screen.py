@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import duckdb
 import numpy as np
@@ -19,10 +18,7 @@ from relaion_pipeline.screening import matching, verdicts
 from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.screening.verdicts import BIT, RESEARCH_BITS, Counts, Header, Reason
 from relaion_pipeline.settings import Columns, MissingScore, Settings
-from relaion_pipeline.shards.stock import StockedShard
-
-ROWS_PER_QUESTION = 50_000_000
-"""Rows asked about in one statement: a few parts of 2B-en, so that hash tables are built once for all of them."""
+from relaion_pipeline.shards.stock import StockedShard, asked_together
 
 
 class ScreeningError(Exception):
@@ -97,7 +93,7 @@ class Screener:
             else:
                 missing.append(shard)
         failures: list[str] = []
-        for together in _questions(missing):
+        for together in asked_together(missing, lambda shard: shard):
             try:
                 self._ask(together, progress)
             except database.QueryError as error:
@@ -220,19 +216,6 @@ class Screener:
             counts=verdicts.count(table, shard.rows, not_screened_by_image, sorted(self.settings.feeds)),
         )
         verdicts.write(self.root.verdicts(shard.subset, shard.stem), table, header)
-
-
-def _questions(shards: Sequence[StockedShard]) -> Iterator[list[StockedShard]]:
-    """Group shards that can be asked about in one statement: same columns, bounded rows."""
-    for _, alike in groupby(shards, key=lambda shard: (shard.columns, shard.schema_sha256)):
-        together: list[StockedShard] = []
-        for shard in alike:
-            if together and sum(s.rows for s in together) + shard.rows > ROWS_PER_QUESTION:
-                yield together
-                together = []
-            together.append(shard)
-        if together:
-            yield together
 
 
 def _verdicts_by_shard(connection: duckdb.DuckDBPyConnection, shards: int) -> Iterator[tuple[int, pa.Table]]:

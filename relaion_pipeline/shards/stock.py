@@ -4,9 +4,11 @@ A stocked shard is a Parquet file with known columns, whatever its source was.
 """
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.provenance import key_of
@@ -18,8 +20,14 @@ from relaion_pipeline.shards.presets import resolve
 from relaion_pipeline.shards.reading import open_parquet
 from relaion_pipeline.shards.rendering import as_parquet
 
+Item = TypeVar("Item")
+
 _DECIDING = {"columns", "has_header"}
 """Settings of a subset that decide how its shards are read."""
+
+
+ROWS_PER_QUESTION = 50_000_000
+"""Rows asked about in one statement: a few parts of 2B-en, so that hash tables are built once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,20 @@ def take_stock(shard: Shard, subset: Subset, root: DataRoot, digests: DigestCach
     make_private(record.parent)
     write_text(record, json.dumps({"key": key, "shard": _as_json(stocked)}, indent=1))
     return stocked
+
+
+def asked_together(items: Sequence[Item], shard_of: Callable[[Item], StockedShard]) -> Iterator[list[Item]]:
+    """Group what one statement can ask about: shards of the same columns, at most `ROWS_PER_QUESTION` rows."""
+    for _, alike in groupby(items, key=lambda item: (shard_of(item).columns, shard_of(item).schema_sha256)):
+        together: list[Item] = []
+        rows = 0
+        for item in alike:
+            rows += shard_of(item).rows
+            if together and rows > ROWS_PER_QUESTION:
+                yield together
+                together, rows = [], shard_of(item).rows
+            together.append(item)
+        yield together
 
 
 def _look(shard: Shard, subset: Subset, root: DataRoot, source_sha256: str, scores_sha256: str | None) -> StockedShard:

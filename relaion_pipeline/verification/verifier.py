@@ -25,12 +25,11 @@ from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.screening.verdicts import RESEARCH_BITS
 from relaion_pipeline.settings import Columns, Settings
 from relaion_pipeline.shards import ShardError, open_parquet, schema_digest, sha256_file
-from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.shards.stock import StockedShard, asked_together
 from relaion_pipeline.verification import evidence as evidence_files
 from relaion_pipeline.verification.evidence import Evidence
 from relaion_pipeline.verification.listed import Listed, hex_key, text_key
 
-ROWS_PER_QUESTION = 50_000_000
 _IMAGES = {Kind.IMAGE_MD5: "md5", Kind.IMAGE_SHA1: "sha1", Kind.IMAGE_SHA256: "sha256"}
 _LINK_HASHES = {Kind.LINK_MD5: "md5", Kind.LINK_SHA1: "sha1", Kind.LINK_SHA256: "sha256"}
 
@@ -79,7 +78,7 @@ class Verifier:
             if earlier is not None and earlier.key == self.key(files.shard, *digests[files]):
                 found[files] = earlier
                 progress(files.shard.rows)
-        for together in _questions([files for files in published if files not in found]):
+        for together in asked_together([f for f in published if f not in found], lambda files: files.shard):
             found.update(zip(together, self._verify_together(together, digests, progress), strict=True))
         return [found[files] for files in published]
 
@@ -181,20 +180,6 @@ class _Content:
 
     rows: int
     sum_of_hashes: int
-
-
-def _questions(published: Sequence[Published]) -> list[list[Published]]:
-    """Group files that can be asked about in one statement: same columns, bounded rows."""
-    groups: list[list[Published]] = []
-    for files in published:
-        shard = files.shard
-        last = groups[-1] if groups else []
-        alike = last and (last[0].shard.columns, last[0].shard.schema_sha256) == (shard.columns, shard.schema_sha256)
-        if alike and sum(each.shard.rows for each in last) + shard.rows <= ROWS_PER_QUESTION:
-            last.append(files)
-        else:
-            groups.append([files])
-    return groups
 
 
 def _create_published(connection: duckdb.DuckDBPyConnection, paths: list[Path], columns: Columns) -> None:
