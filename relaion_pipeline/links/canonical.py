@@ -179,6 +179,8 @@ def canonicalise_fully(link: str) -> Canonical | None:
     host = None if parsed is None else normal_host(parsed.host)
     if parsed is None or host is None:
         return None
+    if decode_entities(host) != host:  # `%26amp` as a host: its canonical spelling would be read as another host
+        return None
     url = parsed.url
     # The parser reports an empty query like a missing one; the two are different links to Safe Browsing.
     search = url.search or ("?" if parsed.href.endswith("?") else "")

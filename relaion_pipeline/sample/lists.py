@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from relaion_pipeline.layout import make_private, written_whole
+from relaion_pipeline.links import forms
 from relaion_pipeline.sample.plan import FEEDS, Plan, SampleFeed, make_tokens
 from relaion_pipeline.sample.rows import content, hex_digests, put
 
@@ -56,7 +57,10 @@ def respell(random: np.random.Generator, link: str, *, hashed: bool) -> str:
         if not name[-1].isdigit():  # an address has no www
             bare = name.removeprefix("www.")
             spellings.append(f"{scheme}://{bare if bare != name else 'www.' + name}/{path}")
-    if not hashed:
+    if hashed:  # two oddities at once, capitals in the host and `/../` in the path say, lead nowhere else
+        known = set(forms(link).values())
+        spellings = [spelling for spelling in spellings if spelling in known]
+    else:
         spellings += [f"{link.partition('#')[0]}#listed", f"{scheme}://{host.swapcase()}/{path}"]
     others = [spelling for spelling in spellings if spelling != link] or [link]
     return others[int(random.integers(0, len(others)))]
