@@ -50,19 +50,6 @@ def copy(root: DataRoot, to: Path) -> DataRoot:
     return DataRoot.at(to)
 
 
-def multiprocess_job(data_root: str) -> dg.JobDefinition:
-    """The release job under an executor that starts a process for each step."""
-    defs = definitions.build_defs(DataRoot.at(data_root))
-    job = dg.define_asset_job("release_job", selection=dg.AssetSelection.all())
-    return dg.Definitions(
-        assets=defs.assets,
-        asset_checks=defs.asset_checks,
-        resources=defs.resources,
-        jobs=[job],
-        executor=dg.multiprocess_executor,
-    ).resolve_job_def("release_job")
-
-
 def release_job(root: DataRoot) -> Any:
     """As `relaion release` runs it."""
     return dg.build_reconstructable_job(
@@ -74,10 +61,6 @@ def materialize_all(root: DataRoot) -> Any:
     """What the UI's button launches: the job that Dagster makes of all assets."""
     os.environ[definitions.DATA_VARIABLE] = str(root.path)
     return ReconstructableRepository.for_module(definitions.__name__, "defs").get_reconstructable_job(IMPLICIT_JOB)
-
-
-def multiprocess(root: DataRoot) -> Any:
-    return dg.build_reconstructable_job(__name__, multiprocess_job.__name__, reconstructable_args=(str(root.path),))
 
 
 @contextmanager

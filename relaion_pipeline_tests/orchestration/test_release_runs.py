@@ -155,16 +155,3 @@ def test_one_release_at_a_time(released: DataRoot, copy_of: Copies) -> None:
     ran = runs.execute(root, assets=[dg.AssetKey("settings")])
     assert not ran.success
     assert ran.told("run another-run is making a release")
-
-
-@pytest.mark.slow
-def test_a_process_for_each_step_gives_the_same_bytes(sampled: DataRoot, copy_of: Copies, released: DataRoot) -> None:
-    """Slow: every step imports anew, and the checkout must not change meanwhile: steps would be of several versions."""
-    root = copy_of(sampled)
-    ran = runs.execute(root, runs.multiprocess, config={"execution": {"config": {"max_concurrent": 2}}})
-    assert ran.success, ran.messages
-    assert ran.done == ALL_STEPS
-    current, reference = versions.current(root), versions.current(released)
-    assert current is not None
-    assert reference is not None
-    assert runs.digests(current) == runs.digests(reference)
