@@ -46,7 +46,7 @@ class FeedInput(_Model):
     entries: int = Field(ge=0, description="usable entries")
     malformed: int = Field(ge=0)
     unmatchable: int = Field(ge=0, description="entries of kinds that metadata cannot answer, PhotoDNA say")
-    withdrawn: int = Field(ge=0, description="entries that the partner takes back; they stay in force")
+    withdrawn: int = Field(ge=0, description="entries that the partner takes back; they are not matched")
     quarantined: int = Field(ge=0, description="suspect entries held back until an operator decides")
     sha256: str | None = Field(
         pattern=_SHA256,
