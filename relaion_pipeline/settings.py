@@ -212,6 +212,10 @@ class Settings(_Model):
             w.kind == "unanswerable-feed" and w.feed == feed and w.subset in {None, subset} for w in self.waivers
         )
 
+    def waived_entries(self, feed: str) -> list[int]:
+        """Numbers of the entries of `feed` that the operator lets through although a guard holds them back."""
+        return [w.entry for w in self.waivers if w.kind == "quarantined-entry" and w.feed == feed and w.entry]
+
     def digest(self) -> str:
         """SHA-256 of what the settings say that can change a release: comments, order, limits, destinations do not."""
         content = self.model_dump(mode="json", exclude={"limits", "publish"})

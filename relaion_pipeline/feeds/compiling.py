@@ -64,13 +64,13 @@ def compile_feed(
     paths = loading.files(feed, root.path)
     files = {_relative(path, root): digests.sha256(path) for path in paths}
     declared = feed.model_dump(mode="json", exclude={"partner", "version"})
-    key = key_of(name, files, declared, _waived_entries(name, settings), code_version())
+    key = key_of(name, files, declared, settings.waived_entries(name), code_version())
     path = root.compiled_feed(name)
     last = read_header(path)
     if last is not None and last.key == key:
         return last
     make_private(path.parent)
-    guard = Guard(name, feed, last.counts if last else None, _waived_entries(name, settings))
+    guard = Guard(name, feed, last.counts if last else None, settings.waived_entries(name))
     salt = salt_of(root)
     with (
         written_whole(path) as temporary,
@@ -169,10 +169,6 @@ class _Keys:
         return pa.RecordBatch.from_arrays(
             [kinds, pa.array(high), pa.array(low), pa.array(np.concatenate(self._numbers))], schema=COMPILED
         )
-
-
-def _waived_entries(name: str, settings: Settings) -> list[int]:
-    return [w.entry for w in settings.waivers if w.kind == "quarantined-entry" and w.feed == name and w.entry]
 
 
 def _relative(path: Path, root: DataRoot) -> str:

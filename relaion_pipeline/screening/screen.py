@@ -128,7 +128,7 @@ class Screener:
             counted = connection.execute(
                 f"SELECT feed, entry, sum(rows)::bigint FROM read_parquet([{paths}]) GROUP BY ALL ORDER BY ALL"
             ).fetchall()
-        waived = {(w.feed, w.entry) for w in self.settings.waivers if w.kind == "quarantined-entry"}
+        waived = {(feed, entry) for feed in self.settings.feeds for entry in self.settings.waived_entries(feed)}
         broad = [
             f"feed '{feed}', entry number {entry}: matches {rows:,} rows, more than max_rows_per_entry = {limit:,}"
             for feed, entry, rows in counted

@@ -103,8 +103,7 @@ def _read_feed(
     name: str, settings: Settings, root: DataRoot, connection: duckdb.DuckDBPyConnection, digest: str
 ) -> set[Kind]:
     feed = settings.feeds[name]
-    waived = [w.entry for w in settings.waivers if w.kind == "quarantined-entry" and w.feed == name and w.entry]
-    guard = Guard(name, feed, waived=waived)
+    guard = Guard(name, feed, waived=settings.waived_entries(name))
     found: set[Kind] = set()
     for batch in loading.load(name, feed, root.path):
         entries = batch.entries
