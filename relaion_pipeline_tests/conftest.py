@@ -14,6 +14,11 @@ from relaion_pipeline_tests.end_to_end import shared
 ROWS = 20_000
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name tests over bytes by their argument: compressed bytes hold the time, and workers must agree on names."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A release sets variables for Dagster; none outlives its test."""
