@@ -68,10 +68,6 @@ class DataRoot:
         return self.private / "salt"
 
     @property
-    def blocklist(self) -> Path:
-        return self.private / "blocklist.duckdb"
-
-    @property
     def blocklist_record(self) -> Path:
         return self.private / "blocklist.json"
 
@@ -82,11 +78,40 @@ class DataRoot:
     def shard_record(self, subset: str, stem: str) -> Path:
         return self.private / "shards" / subset / f"{stem}.json"
 
+    def spellings_index(self, subset: str, stem: str) -> Path:
+        """Fingerprints of all that lists can compare of a shard's rows."""
+        return self.private / "index" / subset / f"{stem}.spellings.parquet"
+
+    def links_index(self, subset: str, stem: str) -> Path:
+        """Private keys of a shard's links."""
+        return self.private / "index" / subset / f"{stem}.links.parquet"
+
+    def index_record(self, subset: str, stem: str) -> Path:
+        return self.private / "index" / subset / f"{stem}.json"
+
+    def findings(self, subset: str, stem: str) -> Path:
+        """What lists and rules say of a shard's rows."""
+        return self.private / "findings" / subset / f"{stem}.parquet"
+
+    def findings_record(self, subset: str, stem: str) -> Path:
+        return self.private / "findings" / subset / f"{stem}.json"
+
     def verdicts(self, subset: str, stem: str) -> Path:
+        """Which rows of a shard go, and why: findings, and what the ledger adds."""
         return self.private / "verdicts" / subset / f"{stem}.parquet"
 
+    @property
+    def settlement(self) -> Path:
+        """From what the verdicts were settled last."""
+        return self.private / "settlement.json"
+
+    @property
+    def ledger(self) -> Path:
+        """A folder for each release, with what it was the first to remove."""
+        return self.private / "ledger"
+
     def entry_counts(self, subset: str, stem: str) -> Path:
-        """How many rows of a shard each entry of each feed matched."""
+        """How many rows of a shard each key of each feed matched."""
         return self.private / "entry_counts" / subset / f"{stem}.parquet"
 
     def staged(self, subset: str, stem: str, part: str) -> Path:

@@ -94,10 +94,13 @@ class Nsfw(_Model):
 class Waiver(_Model):
     """A named exception that an operator answers for."""
 
-    kind: Literal["unanswerable-feed", "quarantined-entry"] = Field(description="what is waived")
-    feed: Name = Field(description="the feed it concerns")
+    kind: Literal["unanswerable-feed", "quarantined-entry", "removed-before"] = Field(description="what is waived")
+    feed: Name | None = Field(
+        None, description="the feed it concerns; removed-before: left out for what rules removed"
+    )
     subset: Name | None = Field(None, description="one subset; left out: all")
     entry: int | None = Field(None, ge=1, description="quarantined-entry: the entry's number in the feed")
+    release: str | None = Field(None, description="removed-before: the release that removed the rows; left out: any")
     reason: str = Field(min_length=1, description="why, for the record")
     by: str = Field(min_length=1, description="who decided it")
 
@@ -105,6 +108,10 @@ class Waiver(_Model):
     def _entry_goes_with_kind(self) -> Self:
         if (self.kind == "quarantined-entry") != (self.entry is not None):
             raise ValueError("`entry` goes with kind 'quarantined-entry', and only with it")
+        if self.kind != "removed-before" and self.feed is None:
+            raise ValueError("`feed` may be left out with kind 'removed-before' only")
+        if self.kind != "removed-before" and self.release is not None:
+            raise ValueError("`release` goes with kind 'removed-before' only")
         return self
 
 
@@ -194,7 +201,8 @@ class Settings(_Model):
     @model_validator(mode="after")
     def _names_meet(self) -> Self:
         for number, waiver in enumerate(self.waivers):
-            if waiver.feed not in self.feeds:
+            # What a feed removed may return after the feed itself is gone from the settings.
+            if waiver.kind != "removed-before" and waiver.feed not in self.feeds:
                 raise ValueError(f"waivers[{number}].feed: no feed is called '{waiver.feed}'")
             if waiver.subset is not None and waiver.subset not in self.subsets:
                 raise ValueError(f"waivers[{number}].subset: no subset is called '{waiver.subset}'")
@@ -215,6 +223,10 @@ class Settings(_Model):
     def waived_entries(self, feed: str) -> list[int]:
         """Numbers of the entries of `feed` that the operator lets through although a guard holds them back."""
         return [w.entry for w in self.waivers if w.kind == "quarantined-entry" and w.feed == feed and w.entry]
+
+    def returning(self) -> list[Waiver]:
+        """The waivers that let rows back which an earlier release removed."""
+        return [waiver for waiver in self.waivers if waiver.kind == "removed-before"]
 
     def digest(self) -> str:
         """SHA-256 of what the settings say that can change a release: comments, order, limits, destinations do not."""

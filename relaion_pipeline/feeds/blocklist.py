@@ -1,23 +1,31 @@
-"""The blocklist: every compiled feed in one private DuckDB file, a table of keys for each kind of entry."""
+"""The blocklist: all compiled feeds together, as keys that rows are compared with.
+
+It is no file of its own: feeds stand compiled, each in its Parquet file, and a change of one leaves the others alone.
+Rows meet the lists in two steps. Fingerprints, a few bytes of each key, say which entries can name a row of a shard at
+all; only those `suspects` are then compared by their whole keys.
+"""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import duckdb
 
 from relaion_pipeline import database
-from relaion_pipeline.feeds import compiling
-from relaion_pipeline.feeds.compiling import CompiledFeed
+from relaion_pipeline.feeds import compiling, keys
+from relaion_pipeline.feeds.compiling import COMPILED_KINDS, PREFIX_HOST, CompiledFeed
 from relaion_pipeline.feeds.entries import Kind
-from relaion_pipeline.layout import PRIVATE_FILE_MODE, DataRoot, make_private, write_text, written_whole
+from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.settings import Settings
 
 MATCHABLE = tuple(kind for kind in Kind if kind is not Kind.UNMATCHABLE)
+
+
+def kind_id(kind: str) -> int:
+    """The number by which tables name a kind."""
+    return COMPILED_KINDS.index(kind)
 
 
 class BlocklistError(Exception):
@@ -26,7 +34,7 @@ class BlocklistError(Exception):
 
 @dataclass(frozen=True)
 class Lists:
-    """What the blocklist attached to a connection as `blocklist` holds."""
+    """What the tables that `Blocklist.open` made hold."""
 
     kinds: frozenset[Kind]  # kinds with at least one entry
     forms: dict[Kind, frozenset[str | None]]  # forms that feeds of each kind declare; None: a feed declares none
@@ -35,7 +43,7 @@ class Lists:
 
 @dataclass(frozen=True)
 class Blocklist:
-    """All feeds of a dataset, ready to be joined."""
+    """All feeds of a dataset, ready to be compared with rows."""
 
     root: DataRoot
     digest: str  # of the feeds' files, their declarations and the code that compiled them
@@ -51,50 +59,102 @@ class Blocklist:
             if (names := [feed.name for feed in self.feeds if feed.counts.by_kind.get(str(kind))])
         }
 
-    @contextmanager
-    def attached(self, connection: duckdb.DuckDBPyConnection) -> Iterator[Lists]:
-        """Attach the tables, read-only, as `blocklist`: `feeds (id, name, link_form)` and a table for each kind."""
-        connection.execute(f"ATTACH {database.literal(str(self.root.blocklist))} AS blocklist (READ_ONLY)")
-        try:
-            forms = {
-                kind: frozenset(self.link_forms[name] for name in names) for kind, names in self.feeds_by_kind.items()
-            }
-            yield Lists(frozenset(self.feeds_by_kind), forms, compiling.salt_of(self.root))
-        finally:
-            connection.execute("DETACH blocklist")
+    @cached_property
+    def keys_by_feed(self) -> dict[str, str]:
+        """Feed -> digest of all that its entries depend on."""
+        return {feed.name: feed.key for feed in self.feeds}
+
+    @cached_property
+    def lists(self) -> Lists:
+        """What is listed, by kind and form."""
+        forms = {
+            kind: frozenset(self.link_forms[name] for name in names) for kind, names in self.feeds_by_kind.items()
+        }
+        return Lists(frozenset(self.feeds_by_kind), forms, compiling.salt_of(self.root))
+
+    def open(self, connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> Lists:
+        """Make what rows are compared with, of the feeds `names` or of all.
+
+        `blocklist.feeds (id, name, link_form)` names the feeds; `blocklist.fingerprints (feed, kind, fingerprint,
+        mark)` holds every entry: a shard that has the fingerprint can have rows that the entry names, and `mark` stands
+        for the entry. `find_suspects` makes a table of keys for each kind.
+        """
+        connection.execute("CREATE SCHEMA IF NOT EXISTS blocklist")
+        connection.execute("CREATE OR REPLACE TABLE blocklist.feeds (id usmallint, name varchar, link_form varchar)")
+        for number, feed in enumerate(self.feeds):
+            connection.execute(
+                "INSERT INTO blocklist.feeds VALUES (?, ?, ?)", [number, feed.name, self.link_forms[feed.name]]
+            )
+        wanted = [number for number, feed in enumerate(self.feeds) if names is None or feed.name in names]
+        connection.execute(f"CREATE OR REPLACE VIEW blocklist.entries AS {self._entries(wanted)}")
+        connection.execute(
+            "CREATE OR REPLACE TABLE blocklist.fingerprints AS "
+            "SELECT feed, kind, fingerprint, mark FROM blocklist.entries"
+        )
+        return self.lists
+
+    def find_suspects(self, connection: duckdb.DuckDBPyConnection, fingerprints: str) -> None:
+        """Fill a table `blocklist.<kind> (key, feed)` for each kind with the entries that have one of `fingerprints`.
+
+        That is the name of a relation with a column `fingerprint`. A suspect prefix brings its host along.
+        """
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE suspects AS SELECT * FROM blocklist.entries SEMI JOIN {fingerprints} "
+            "USING (fingerprint)"
+        )
+        for kind in COMPILED_KINDS:
+            found = f"SELECT key, feed FROM suspects WHERE kind = {kind_id(kind)}"
+            if kind == PREFIX_HOST:
+                found = f"SELECT DISTINCT host AS key, feed FROM suspects WHERE kind = {kind_id(Kind.PREFIX)}"
+            connection.execute(f"CREATE OR REPLACE TABLE blocklist.{kind} AS {found}")
+
+    def _entries(self, numbers: Sequence[int]) -> str:
+        """SELECT of `kind, feed, key, host, fingerprint, mark` over compiled feeds.
+
+        A prefix has the fingerprint of its host, since links are cut into prefixes only where the host is listed.
+        """
+        parts = [
+            "SELECT NULL::utinyint AS kind, NULL::usmallint AS feed, NULL::uhugeint AS key, NULL::uhugeint AS host, "
+            "NULL::ubigint AS fingerprint, NULL::ubigint AS mark WHERE false"
+        ]
+        for number in numbers:
+            feed = self.feeds[number]
+            path = database.literal(str(self.root.compiled_feed(feed.name)))
+            for kind in MATCHABLE:
+                if not feed.counts.by_kind.get(str(kind)):
+                    continue
+                if kind is Kind.PREFIX:
+                    listed = (
+                        f"(SELECT entry, high, low FROM read_parquet({path}) WHERE kind = '{kind}') AS listed "
+                        f"JOIN (SELECT entry, high AS host_high, low AS host_low FROM read_parquet({path}) "
+                        f"WHERE kind = '{PREFIX_HOST}') AS hosts USING (entry)"
+                    )
+                    host = "(host_high::uhugeint << 64) | host_low::uhugeint"
+                    fingerprint = keys.fingerprint_of_low_sql(PREFIX_HOST, "host_low")
+                    mark = "low"
+                else:
+                    listed, host = f"read_parquet({path})", "NULL::uhugeint"
+                    fingerprint = keys.fingerprint_of_low_sql(kind, "low")
+                    mark = fingerprint
+                condition = "" if kind is Kind.PREFIX else f" WHERE kind = '{kind}'"
+                parts.append(
+                    f"SELECT {kind_id(kind)}, {number}, (high::uhugeint << 64) | low::uhugeint, {host}, {fingerprint}, {mark} "
+                    f"FROM {listed}{condition}"
+                )
+        return " UNION ALL ".join(parts)
 
 
 def build(feeds: Sequence[CompiledFeed], settings: Settings, root: DataRoot) -> Blocklist:
-    """Put compiled feeds together, unless they stand so already."""
+    """Put compiled feeds together, and record that these are the ones."""
     blocklist = _described(feeds, settings, root)
-    if _read_digest(root) == blocklist.digest and root.blocklist.exists():
-        return blocklist
-    root.blocklist_record.unlink(missing_ok=True)
     make_private(root.private)
-    with (
-        written_whole(root.blocklist) as temporary,
-        database.asking("compiling the blocklist"),
-        database.connect(root, settings.limits) as connection,
-    ):
-        temporary.unlink()  # DuckDB makes its files itself
-        connection.execute(f"ATTACH {database.literal(str(temporary))} AS built")
-        connection.execute("CREATE TABLE built.feeds (id usmallint, name varchar, link_form varchar)")
-        for kind in compiling.COMPILED_KINDS:
-            connection.execute(f"CREATE TABLE built.{kind} (key uhugeint, feed usmallint, entry uinteger)")
-        for number, feed in enumerate(blocklist.feeds):
-            connection.execute(
-                "INSERT INTO built.feeds VALUES (?, ?, ?)", [number, feed.name, blocklist.link_forms[feed.name]]
-            )
-            for kind in compiling.COMPILED_KINDS:
-                _insert(connection, kind, number, root.compiled_feed(feed.name))
-        connection.execute("DETACH built")
-        temporary.chmod(PRIVATE_FILE_MODE)
-    write_text(root.blocklist_record, json.dumps({"digest": blocklist.digest}))
+    if _read_digest(root) != blocklist.digest:
+        write_text(root.blocklist_record, json.dumps({"digest": blocklist.digest}))
     return blocklist
 
 
 def read(settings: Settings, root: DataRoot) -> Blocklist:
-    """The blocklist as it was built last.
+    """The blocklist as it was put together last.
 
     Raises:
         BlocklistError: there is none, or a feed was compiled anew since.
@@ -113,13 +173,6 @@ def _described(feeds: Sequence[CompiledFeed], settings: Settings, root: DataRoot
     ordered = tuple(sorted(feeds, key=lambda feed: feed.name))
     link_forms = {feed.name: settings.feeds[feed.name].link_form for feed in ordered}
     return Blocklist(root, key_of([feed.key for feed in ordered], code_version()), ordered, link_forms)
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, kind: str, number: int, path: Path) -> None:
-    connection.execute(
-        f"INSERT INTO built.{kind} SELECT (high::uhugeint << 64) | low::uhugeint, {number}, entry "
-        f"FROM read_parquet({database.literal(str(path))}) WHERE kind = '{kind}'"
-    )
 
 
 def _read_digest(root: DataRoot) -> str | None:

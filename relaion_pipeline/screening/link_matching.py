@@ -12,22 +12,22 @@ from relaion_pipeline.feeds.entries import TEXT_KINDS, Kind
 from relaion_pipeline.links import rows
 from relaion_pipeline.links.canonical import without_www
 from relaion_pipeline.links.vectorised import SAFE_BROWSING
+from relaion_pipeline.screening.index import LINK_HASH_KINDS
 
-LINK_HASH_KINDS = (Kind.LINK_MD5, Kind.LINK_SHA1, Kind.LINK_SHA256)
 
 
 def add_hits(connection: duckdb.DuckDBPyConnection, lists: Lists) -> None:
-    """Add to the table `hits` every match of a link of the view `source` with the attached blocklist."""
+    """Add to the table `hits` every match of a link of the table `candidates` with suspect entries."""
     hashed = [kind for kind in LINK_HASH_KINDS if kind in lists.kinds]
     if not hashed and not lists.kinds & TEXT_KINDS:
         return
-    rows.sort_links(connection, "source")
+    rows.sort_links(connection, "candidates")
     for form in sorted({form for kind in hashed for form in lists.forms[kind]}, key=str):
         _match_hashed(connection, [kind for kind in hashed if form in lists.forms[kind]], form)
     if Kind.LINK in lists.kinds:
         _match_links(connection, lists.salt)
     if Kind.DOMAIN in lists.kinds or Kind.PREFIX in lists.kinds:
-        rows.create_hosts(connection, "source")
+        rows.create_hosts(connection, "candidates")
     if Kind.DOMAIN in lists.kinds:
         _match_domains(connection, lists.salt)
     if Kind.PREFIX in lists.kinds:
@@ -39,17 +39,17 @@ def _match_hashed(connection: duckdb.DuckDBPyConnection, kinds: list[Kind], form
     names = None if form is None else [form]
     in_python = "FROM odd_links"
     if form == SAFE_BROWSING:  # whose expressions only Python spells
-        in_python = "FROM source WHERE link IS NOT NULL"
+        in_python = "FROM candidates WHERE link IS NOT NULL"
     columns = {str(kind): keys.link_key_sql(kind, "spelled") for kind in kinds}
     rows.create_keys(connection, in_python, columns, rows.forms(names))
     for kind in kinds:
         keyed = f"SELECT file, row, form, {kind} AS key FROM odd_keys"
         if form != SAFE_BROWSING:
-            keyed += f" UNION ALL {rows.keys_in_sql('source', names, partial(keys.link_key_sql, kind))}"
+            keyed += f" UNION ALL {rows.keys_in_sql('candidates', names, partial(keys.link_key_sql, kind))}"
         connection.execute(
             f"""
             INSERT INTO hits
-            SELECT file, row, listed.feed, listed.entry, '{kind}', keyed.form
+            SELECT row, listed.feed, listed.key, '{kind}', keyed.form
             FROM ({keyed}) AS keyed JOIN blocklist.{kind} AS listed ON keyed.key = listed.key
             JOIN blocklist.feeds AS feeds ON feeds.id = listed.feed
             WHERE feeds.link_form IS NOT DISTINCT FROM {f"'{form}'" if form else "NULL"}
@@ -64,10 +64,10 @@ def _match_links(connection: duckdb.DuckDBPyConnection, salt: bytes) -> None:
     connection.execute(
         f"""
         INSERT INTO hits
-        SELECT file, row, listed.feed, listed.entry, '{Kind.LINK}', 'match_key'
+        SELECT row, listed.feed, listed.key, '{Kind.LINK}', 'match_key'
         FROM (
             SELECT file, row, key FROM odd_keys
-            UNION ALL SELECT file, row, {key} FROM ({rows.match_keys_in_sql("source")})
+            UNION ALL SELECT file, row, {key} FROM ({rows.match_keys_in_sql("candidates")})
         ) AS keyed JOIN blocklist.{Kind.LINK} AS listed ON keyed.key = listed.key
         """
     )
@@ -79,9 +79,9 @@ def _match_domains(connection: duckdb.DuckDBPyConnection, salt: bytes) -> None:
     connection.execute(
         f"""
         INSERT INTO hits
-        SELECT file, row, feed, entry, '{Kind.DOMAIN}', ''
+        SELECT row, feed, key, '{Kind.DOMAIN}', ''
         FROM row_hosts JOIN (
-            SELECT host, listed.feed, listed.entry
+            SELECT host, listed.feed, listed.key
             FROM host_keys JOIN blocklist.{Kind.DOMAIN} AS listed ON host_keys.key = listed.key
         ) USING (host)
         """
@@ -93,14 +93,14 @@ def _match_prefixes(connection: duckdb.DuckDBPyConnection, salt: bytes) -> None:
     host_key = keys.text_key_sql(salt, PREFIX_HOST, "spelled")
     rows.create_host_keys(connection, lambda host: [without_www(host)], host_key)
     named = (
-        f"FROM source SEMI JOIN (SELECT file, row FROM row_hosts JOIN host_keys USING (host) "
+        f"FROM candidates SEMI JOIN (SELECT file, row FROM row_hosts JOIN host_keys USING (host) "
         f"WHERE key IN (SELECT key FROM blocklist.{PREFIX_HOST})) AS named USING (file, row)"
     )
     rows.create_keys(connection, named, {"key": keys.text_key_sql(salt, Kind.PREFIX, "spelled")}, rows.prefixes)
     connection.execute(
         f"""
         INSERT INTO hits
-        SELECT file, row, listed.feed, listed.entry, '{Kind.PREFIX}', ''
+        SELECT row, listed.feed, listed.key, '{Kind.PREFIX}', ''
         FROM odd_keys JOIN blocklist.{Kind.PREFIX} AS listed ON odd_keys.key = listed.key
         """
     )

@@ -1,8 +1,7 @@
 """The questions screening asks of shards, in SQL: which rows the blocklist lists, which the NSFW rules judge.
 
-Every question is asked of many shards at once, so that the hash table of a large list is built once for all of
-them. What comes back are shard and row numbers, never a link; texts leave DuckDB only for the rows whose score
-calls for a look at the keywords.
+What comes back are row numbers, never a link; texts leave DuckDB only for the rows whose score calls for a look at the
+keywords.
 """
 
 from collections.abc import Iterator
@@ -16,10 +15,10 @@ from relaion_pipeline.feeds import keys
 from relaion_pipeline.feeds.blocklist import Lists
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, Kind
 from relaion_pipeline.screening import link_matching
+from relaion_pipeline.screening.index import IMAGE_KINDS
 from relaion_pipeline.screening.verdicts import BIT, Reason
 from relaion_pipeline.settings import Columns, Nsfw
 
-IMAGE_KINDS = (Kind.IMAGE_MD5, Kind.IMAGE_SHA1, Kind.IMAGE_SHA256)
 _HASH_COLUMN = {Kind.IMAGE_MD5: "md5", Kind.IMAGE_SHA1: "sha1", Kind.IMAGE_SHA256: "sha256"}
 
 
@@ -30,11 +29,11 @@ def hash_column(kind: Kind, columns: Columns) -> str | None:
 
 
 def create_source(
-    connection: duckdb.DuckDBPyConnection, paths: list[Path], columns: Columns, image_kinds: frozenset[Kind]
+    connection: duckdb.DuckDBPyConnection, path: Path, columns: Columns, image_kinds: frozenset[Kind]
 ) -> None:
-    """Define the view `source`: the rows of `paths`, under the names that the questions below use.
+    """Define the view `source`: the rows of a shard, under the names that the questions below use.
 
-    `file` is the place in `paths`, `row` the 0-based position in that file.
+    `row` is the 0-based position in the file; `file`, by which `links.rows` tells files apart, is 0.
     """
     parts = {
         "link": columns.link,
@@ -47,27 +46,26 @@ def create_source(
         f"{quoted(name) if name else 'null'}{'' if part == 'punsafe' else '::varchar'} AS {part}"
         for part, name in parts.items()
     )
-    files = ", ".join(literal(str(path)) for path in paths)
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW source AS SELECT file_index::integer AS file, file_row_number AS row, "
-        f"{selected} FROM read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
+        f"CREATE OR REPLACE TEMP VIEW source AS SELECT 0::integer AS file, file_row_number AS row, {selected} "
+        f"FROM read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)"
     )
 
 
-def count_rows(connection: duckdb.DuckDBPyConnection, image_kinds: frozenset[Kind]) -> dict[int, tuple[int, int]]:
-    """Rows of each shard, and how many of them some image list cannot be compared with."""
+def count_rows(connection: duckdb.DuckDBPyConnection, image_kinds: frozenset[Kind]) -> tuple[int, int]:
+    """Rows of the shard, and how many of them some image list cannot be compared with."""
     unscreened = " OR ".join(f"{kind} IS NULL" for kind in sorted(image_kinds)) or "false"
-    answer = connection.execute(f"SELECT file, count(*), count_if({unscreened}) FROM source GROUP BY file").fetchall()
-    return {shard: (rows, not_screened) for shard, rows, not_screened in answer}
+    ((rows, not_screened),) = connection.execute(f"SELECT count(*), count_if({unscreened}) FROM source").fetchall()
+    return rows, not_screened
 
 
 def flagged(
-    connection: duckdb.DuckDBPyConnection, nsfw: Nsfw, columns: Columns, image_kinds: frozenset[Kind]
+    connection: duckdb.DuckDBPyConnection, nsfw: Nsfw, columns: Columns, image_kinds: frozenset[Kind], salt: bytes
 ) -> Iterator[pa.RecordBatch]:
     """Rows that something other than a list speaks against.
 
-    Yields batches of `file, row, bits` (see `verdicts.BIT`) and `text`, which is null unless the score calls for
-    a look at the keywords. A score that is null, not a number or outside 0 to 1 counts as missing. Where it is
+    Yields batches of `row, bits` (see `verdicts.BIT`), the private keys `link_key` and `row_key`, and `text`, which
+    is null unless the score calls for a look at the keywords. A score that is null, not a number or outside 0 to 1 counts as missing. Where it is
     missing LAION's tag may still speak against the row; it speaks for one only in shards that carry no score.
     """
     unscored = "score IS NULL"
@@ -91,7 +89,9 @@ def flagged(
         ), judged AS (
             SELECT *, CASE WHEN given >= 0 AND given <= 1 THEN given END AS score FROM scored
         )
-        SELECT file, row, ({bits})::usmallint AS bits,
+        SELECT row, ({bits})::usmallint AS bits,
+            {keys.private_link_key_sql(salt, "link")} AS link_key,
+            {keys.private_row_key_sql(salt, "link", "text")} AS row_key,
             CASE WHEN coalesce(score > {nsfw.research_above!r}, tag = 'NSFW', false) THEN text END AS text
         FROM judged WHERE bits <> 0
         """
@@ -100,18 +100,17 @@ def flagged(
 
 
 def create_hits(connection: duckdb.DuckDBPyConnection, lists: Lists, columns: Columns) -> None:
-    """Fill the table `hits (file, row, feed, entry, kind, form)`: every match of a row with an entry."""
+    """Fill the table `hits (row, feed, key, kind, form)`: every match of a row of `candidates` with a suspect entry."""
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE hits "
-        "(file integer, row bigint, feed usmallint, entry uinteger, kind varchar, form varchar)"
+        "CREATE OR REPLACE TEMP TABLE hits (row bigint, feed usmallint, key uhugeint, kind varchar, form varchar)"
     )
     for kind in IMAGE_KINDS:
         if kind in lists.kinds and hash_column(kind, columns):
             connection.execute(
                 f"""
                 INSERT INTO hits
-                SELECT file, row, listed.feed, listed.entry, '{kind}', ''
-                FROM source JOIN blocklist.{kind} AS listed ON {keys.image_key_sql(kind)} = listed.key
+                SELECT row, listed.feed, listed.key, '{kind}', ''
+                FROM candidates JOIN blocklist.{kind} AS listed ON {keys.image_key_sql(kind)} = listed.key
                 """
             )
     link_matching.add_hits(connection, lists)

@@ -1,8 +1,13 @@
-"""Screening: from shards and a blocklist to a verdict file for each shard."""
+"""Screening: from shards and a blocklist to findings for each shard, at the cost of what changed.
+
+A shard is read when its rows or the rules changed. When only lists changed, its index is asked; it is read, and then
+only to find the rows, if the entries that can name a row of it are not those of before.
+"""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import duckdb
 import numpy as np
@@ -10,15 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relaion_pipeline import database
-from relaion_pipeline.feeds.blocklist import Blocklist
+from relaion_pipeline.feeds import keys
+from relaion_pipeline.feeds.blocklist import Blocklist, kind_id
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.layout import DataRoot, make_private, written_whole
 from relaion_pipeline.provenance import code_version, key_of
-from relaion_pipeline.screening import matching, verdicts
+from relaion_pipeline.screening import findings, index, matching, verdicts
+from relaion_pipeline.screening.findings import FINDINGS, Record
+from relaion_pipeline.screening.index import IMAGE_KINDS, Question
 from relaion_pipeline.screening.keywords import Keywords
-from relaion_pipeline.screening.verdicts import BIT, RESEARCH_BITS, Counts, Header, Reason
+from relaion_pipeline.screening.verdicts import BIT, RULE_BITS, Reason
 from relaion_pipeline.settings import Columns, MissingScore, Settings
-from relaion_pipeline.shards.stock import StockedShard, asked_together
+from relaion_pipeline.shards.stock import StockedShard
+
+_NO_HITS = "0:0"
+"""Digest of no entries; see `_digest_sql`."""
 
 
 class ScreeningError(Exception):
@@ -27,25 +38,30 @@ class ScreeningError(Exception):
 
 @dataclass(frozen=True)
 class Screener:
-    """Everything that verdicts depend on apart from the shards."""
+    """Everything that findings depend on apart from the shards."""
 
     root: DataRoot
     settings: Settings
     blocklist: Blocklist
     keywords: Keywords
 
-    def key(self, shard: StockedShard) -> str:
-        """Digest of all that the shard's verdicts depend on."""
+    def rules(self, shard: StockedShard) -> str:
+        """Digest of all that the shard's findings depend on, apart from lists."""
         return key_of(
             shard.source_sha256,
             shard.scores_sha256,
             shard.columns.model_dump(),
-            self.blocklist.digest,
-            sorted(self.image_kinds(shard)),
             self.settings.nsfw.model_dump(mode="json"),
             self.keywords.digest,
             code_version(),
         )
+
+    def stands(self, shard: StockedShard) -> Record | None:
+        """The record of the shard's findings, if they answer for rows, rules and lists as they are now."""
+        record = findings.read_record(self.root, shard.subset, shard.stem)
+        if record is None or not self._same_rows_and_rules(shard, record):
+            return None
+        return record if record.lists == self.blocklist.keys_by_feed else None
 
     def image_kinds(self, shard: StockedShard) -> frozenset[Kind]:
         """Image hashes that the blocklist holds and the shard can answer for.
@@ -78,38 +94,185 @@ class Screener:
         )
 
     def screen(self, shards: Sequence[StockedShard], progress: Callable[[int], None] = lambda _: None) -> None:
-        """Write verdicts of `shards`; those that stand already for the same inputs are left alone.
+        """Write the findings of `shards`; those that stand already for the same inputs are left alone.
 
         `progress` is told the rows of each shard that is done.
 
         Raises:
-            ScreeningError: one or more shards could not be screened; all others have their verdicts.
+            ScreeningError: one or more shards could not be screened; all others have their findings.
         """
-        missing = []
+        to_ask: dict[tuple[str, ...], list[tuple[StockedShard, Record]]] = defaultdict(list)
+        to_read: list[tuple[StockedShard, Record | None]] = []
         for shard in shards:
-            header = verdicts.read_header(self.root.verdicts(shard.subset, shard.stem))
-            if header is not None and header.key == self.key(shard):
+            record = findings.read_record(self.root, shard.subset, shard.stem)
+            if record is None or not self._same_rows_and_rules(shard, record):
+                to_read.append((shard, None))
+                continue
+            changed = self._changed_feeds(record)
+            if not changed:
                 progress(shard.rows)
+            elif self._index_answers(shard):
+                to_ask[changed].append((shard, record))
             else:
-                missing.append(shard)
-        failures: list[str] = []
-        for together in asked_together(missing, lambda shard: shard):
-            try:
-                self._ask(together, progress)
-            except database.QueryError as error:
-                failures += [str(error)] if len(together) == 1 else self._ask_apart(together, progress)
+                to_read.append((shard, record))
+        with database.connect(self.root, self.settings.limits) as connection:
+            for changed, asked in to_ask.items():
+                to_read += self._ask(connection, changed, asked, progress)
+            failures = self._read_all(connection, to_read, progress)
         if failures:
             raise ScreeningError("\n".join(failures))
 
-    def counts(self, shards: Sequence[StockedShard]) -> Counts:
-        """Sum of what the verdicts of `shards` counted."""
-        total = Counts()
-        for shard in shards:
-            header = verdicts.read_header(self.root.verdicts(shard.subset, shard.stem))
-            if header is None:
-                raise ScreeningError(f"{shard.name}: no verdicts; screen it first")
-            total += header.counts
-        return total
+    def _same_rows_and_rules(self, shard: StockedShard, record: Record) -> bool:
+        return record.rules == self.rules(shard) and record.answered == sorted(self.image_kinds(shard))
+
+    def _changed_feeds(self, record: Record) -> tuple[str, ...]:
+        """Feeds that came, went or changed since findings were recorded."""
+        now = self.blocklist.keys_by_feed
+        return tuple(sorted(name for name in {*now, *record.lists} if now.get(name) != record.lists.get(name)))
+
+    def _questions(self, shard: StockedShard) -> frozenset[Question]:
+        return index.questions(self.blocklist.lists, self.image_kinds(shard))
+
+    def _index_answers(self, shard: StockedShard) -> bool:
+        found = index.read(self.root, shard, self.blocklist.lists.salt)
+        return found is not None and self._questions(shard) <= set(found.questions)
+
+    def _ask(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        changed: tuple[str, ...],
+        asked: list[tuple[StockedShard, Record]],
+        progress: Callable[[int], None],
+    ) -> list[tuple[StockedShard, Record]]:
+        """Ask the indexes of shards about feeds that changed; returns the shards that must be read."""
+        files = ", ".join(
+            database.literal(str(self.root.spellings_index(shard.subset, shard.stem))) for shard, _ in asked
+        )
+        with database.asking("asking the index about changed lists"):
+            self.blocklist.open(connection, changed)
+            connection.execute(
+                f"""
+                CREATE OR REPLACE TEMP TABLE marks AS
+                SELECT DISTINCT file, feed, kind, mark FROM (
+                    SELECT DISTINCT file_index::integer AS file, fingerprint FROM read_parquet([{files}])
+                    SEMI JOIN blocklist.fingerprints USING (fingerprint)
+                ) JOIN blocklist.fingerprints USING (fingerprint)
+                """
+            )
+            counted = connection.execute(
+                f"SELECT file, name, {_digest_sql()} FROM marks JOIN blocklist.feeds ON id = feed GROUP BY ALL"
+            ).fetchall()
+        hits: dict[int, dict[str, str]] = defaultdict(dict)
+        for file, feed, digest in counted:
+            hits[file][feed] = digest
+        to_read = []
+        for place, (shard, record) in enumerate(asked):
+            if any(hits[place].get(feed, _NO_HITS) != record.hits.get(feed, _NO_HITS) for feed in changed):
+                to_read.append((shard, record))
+                continue
+            standing = {name: record.hits.get(name, _NO_HITS) for name in self.settings.feeds}
+            now = replace(record, lists=self.blocklist.keys_by_feed, hits=standing)
+            findings.write_record(self.root, shard.subset, shard.stem, now)
+            progress(shard.rows)
+        return to_read
+
+    def _read_all(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        to_read: Sequence[tuple[StockedShard, Record | None]],
+        progress: Callable[[int], None],
+    ) -> list[str]:
+        if not to_read:
+            return []
+        with database.asking("opening the blocklist"):
+            self.blocklist.open(connection)
+        failures = []
+        for shard, record in to_read:
+            try:
+                with database.asking(f"screening {shard.name}"):
+                    self._read(connection, shard, record)
+            except database.QueryError as error:
+                failures.append(str(error))
+            progress(shard.rows)
+        return failures
+
+    def _read(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard, record: Record | None) -> None:
+        """Find the rows of a shard that lists or rules name. A `record` says that the rules found the same before."""
+        image_kinds = self.image_kinds(shard)
+        matching.create_source(connection, shard.parquet, shard.columns, image_kinds)
+        if record is None:
+            not_screened = self._count(connection, shard, image_kinds)
+            self._create_flags(connection, shard.columns, image_kinds)
+        else:
+            not_screened = record.not_screened_by_image
+            known = database.literal(str(self.root.findings(shard.subset, shard.stem)))
+            connection.execute(
+                f"CREATE OR REPLACE TEMP VIEW flagged AS SELECT row, (bits & {RULE_BITS})::usmallint AS bits, link_key, "
+                f"row_key FROM read_parquet({known}) WHERE bits & {RULE_BITS} <> 0"
+            )
+        self._create_suspect_rows(connection, shard)
+        connection.execute("CREATE OR REPLACE TEMP TABLE candidates AS FROM source SEMI JOIN suspect_rows USING (row)")
+        self.blocklist.find_suspects(connection, "hit_marks")
+        matching.create_hits(connection, self.blocklist.lists, shard.columns)
+        found = _found(connection, self.blocklist.lists.salt)
+        self._stop_at_missing_scores(shard, found)
+        self._write_entry_counts(shard, _entry_counts(connection))
+        counted = connection.execute(
+            f"SELECT name, {_digest_sql()} FROM (SELECT DISTINCT feed, kind, mark FROM hit_marks) "
+            "JOIN blocklist.feeds ON id = feed GROUP BY name"
+        ).fetchall()
+        hits = dict.fromkeys(self.settings.feeds, _NO_HITS) | dict(counted)
+        findings.write(
+            self.root,
+            shard.subset,
+            shard.stem,
+            found,
+            Record(
+                rules=self.rules(shard),
+                lists=self.blocklist.keys_by_feed,
+                hits=hits,
+                answered=sorted(image_kinds),
+                content=_content(found),
+                not_screened_by_image=not_screened,
+            ),
+        )
+
+    def _count(
+        self, connection: duckdb.DuckDBPyConnection, shard: StockedShard, image_kinds: frozenset[Kind]
+    ) -> int:
+        """Rows that an image list could not be compared with."""
+        rows, not_screened = matching.count_rows(connection, image_kinds)
+        if rows != shard.rows:
+            raise ScreeningError(f"{shard.name}: holds {rows} rows, not {shard.rows}; did it change meanwhile?")
+        return rows if self.unanswered(shard) else not_screened
+
+    def _create_suspect_rows(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard) -> None:
+        """Fill `hit_marks (feed, kind, fingerprint, mark)`, entries that can name a row, and `suspect_rows (row)`.
+
+        Writes the shard's index on the way, unless it stands: then only what it says is listed is looked for.
+        """
+        salt, asked = self.blocklist.lists.salt, self._questions(shard)
+        connection.execute("CREATE OR REPLACE TEMP TABLE suspect_rows (row bigint)")
+        hit = "SELECT * FROM blocklist.fingerprints SEMI JOIN"
+        if self._index_answers(shard):
+            spellings = database.literal(str(self.root.spellings_index(shard.subset, shard.stem)))
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE hit_marks AS {hit} read_parquet({spellings}) USING (fingerprint)"
+            )
+            listed = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM hit_marks").fetchall()}
+            wanted = frozenset(question for question in asked if kind_id(question.kind) in listed)
+            for _ in index.runs(connection, shard.rows) if wanted else ():
+                index.spell(connection, "run", wanted, salt, with_links=False)
+                _add_suspects(connection, wanted)
+            return
+        connection.execute("CREATE OR REPLACE TEMP TABLE hit_marks AS FROM blocklist.fingerprints LIMIT 0")
+        with index.writing(self.root, shard, asked, salt) as add_to_index:
+            for _ in index.runs(connection, shard.rows):
+                index.spell(connection, "run", asked, salt, with_links=True)
+                add_to_index(connection)
+                for spelled in ("spelled", "spelled_hosts"):
+                    connection.execute(f"INSERT INTO hit_marks {hit} {spelled} USING (fingerprint)")
+                _add_suspects(connection, asked)
 
     def refuse_broad_entries(self, shards: Sequence[StockedShard]) -> None:
         """Stop where one entry matched more rows than its feed's `max_rows_per_entry`, unless a waiver names it.
@@ -124,72 +287,50 @@ class Screener:
         paths = ", ".join(database.literal(str(path)) for path in files if path.exists())
         if not paths:
             return
+        limits = {name: feed.max_rows_per_entry for name, feed in self.settings.feeds.items()}
+        broad = []
         with database.connect(self.root, self.settings.limits) as connection, database.asking("counting rows by entry"):
             counted = connection.execute(
-                f"SELECT feed, entry, sum(rows)::bigint FROM read_parquet([{paths}]) GROUP BY ALL ORDER BY ALL"
+                f"SELECT feed, kind, high, low, sum(rows)::bigint AS total FROM read_parquet([{paths}]) "
+                "GROUP BY ALL HAVING total > ? ORDER BY ALL",
+                [min(limits.values())],
             ).fetchall()
-        waived = {(feed, entry) for feed in self.settings.feeds for entry in self.settings.waived_entries(feed)}
-        broad = [
-            f"feed '{feed}', entry number {entry}: matches {rows:,} rows, more than max_rows_per_entry = {limit:,}"
-            for feed, entry, rows in counted
-            if rows > (limit := self.settings.feeds[feed].max_rows_per_entry) and (feed, entry) not in waived
-        ]
+            for feed, kind, high, low, rows in counted:
+                if feed not in limits or rows <= limits[feed]:
+                    continue
+                compiled = database.literal(str(self.root.compiled_feed(feed)))
+                ((entry,),) = connection.execute(
+                    f"SELECT min(entry) FROM read_parquet({compiled}) WHERE kind = ? AND high = ? AND low = ?",
+                    [kind, high, low],
+                ).fetchall()
+                if entry is not None and entry not in self.settings.waived_entries(feed):
+                    broad.append(
+                        f"feed '{feed}', entry number {entry}: matches {rows:,} rows, more than "
+                        f"max_rows_per_entry = {limits[feed]:,}"
+                    )
         if broad:
             raise ScreeningError(
                 "\n".join(broad[:10]) + "\nHave the list corrected, or accept such an entry by name:\n"
                 '[[waivers]]\nkind = "quarantined-entry"\nfeed = "..."\nentry = ...\nreason = "..."\nby = "..."'
             )
 
-    def _ask_apart(self, shards: Sequence[StockedShard], progress: Callable[[int], None]) -> list[str]:
-        """Screen one by one, so that a shard that cannot be read is named and the others are done."""
-        failures = []
-        for shard in shards:
-            try:
-                self._ask([shard], progress)
-            except database.QueryError as error:
-                failures.append(str(error))
-        return failures
-
-    def _ask(self, shards: Sequence[StockedShard], progress: Callable[[int], None]) -> None:
-        columns, image_kinds = shards[0].columns, self.image_kinds(shards[0])
-        named = shards[0].name if len(shards) == 1 else f"{len(shards)} shards of {shards[0].subset}"
-        with (
-            database.connect(self.root, self.settings.limits) as connection,
-            database.asking(f"screening {named}"),
-            self.blocklist.attached(connection) as lists,
-        ):
-            matching.create_source(connection, [shard.parquet for shard in shards], columns, image_kinds)
-            counted = matching.count_rows(connection, image_kinds)
-            self._create_flags(connection, columns, image_kinds)
-            matching.create_hits(connection, lists, columns)
-            for place, table in _verdicts_by_shard(connection, len(shards)):
-                shard = shards[place]
-                self._write_entry_counts(shard, _entry_counts(connection, place))
-                rows, not_screened = counted.get(place, (0, 0))
-                if rows != shard.rows:
-                    raise ScreeningError(f"{shard.name}: holds {rows} rows, not {shard.rows}; did it change meanwhile?")
-                if self.unanswered(shard):
-                    not_screened = rows
-                self._write(shard, table, not_screened)
-                progress(rows)
-
     def _create_flags(
         self, connection: duckdb.DuckDBPyConnection, columns: Columns, image_kinds: frozenset[Kind]
     ) -> None:
-        """Register the table `flagged (file, row, bits)`: what speaks against rows apart from the lists."""
+        """Register the table `flagged (row, bits, link_key, row_key)`: what speaks against rows apart from the lists."""
         keyword_bit = np.uint16(BIT[Reason.UNSAFE_KEYWORD])
-        batches = [
-            pa.record_batch(
-                {"file": pa.array([], pa.int32()), "row": pa.array([], pa.int64()), "bits": pa.array([], pa.uint16())}
-            )
-        ]
-        for batch in matching.flagged(connection, self.settings.nsfw, columns, image_kinds):
+        schema = pa.schema([FINDINGS.field(name) for name in ("row", "bits", "link_key", "row_key")])
+        batches = []
+        salt = self.blocklist.lists.salt
+        for batch in matching.flagged(connection, self.settings.nsfw, columns, image_kinds, salt):
             with_keyword = np.fromiter(
                 (self.keywords.hit(text) for text in batch["text"].to_pylist()), bool, len(batch)
             )
             bits = batch["bits"].to_numpy() | np.where(with_keyword, keyword_bit, 0).astype(np.uint16)
-            batches.append(pa.record_batch({"file": batch["file"], "row": batch["row"], "bits": pa.array(bits)}))
-        connection.register("flagged", pa.Table.from_batches(batches))
+            batches.append(
+                pa.record_batch([batch["row"], pa.array(bits), batch["link_key"], batch["row_key"]], schema=schema)
+            )
+        connection.register("flagged", pa.Table.from_batches(batches, schema))
 
     def _write_entry_counts(self, shard: StockedShard, counts: pa.Table) -> None:
         path = self.root.entry_counts(shard.subset, shard.stem)
@@ -197,57 +338,75 @@ class Screener:
         with written_whole(path) as temporary:
             pq.write_table(counts, temporary, compression="zstd")
 
-    def _write(self, shard: StockedShard, table: pa.Table, not_screened_by_image: int) -> None:
-        bits = table.column("bits").to_numpy()
-        if self.settings.nsfw.missing_score is MissingScore.STOP:
-            unscored = int(((bits & BIT[Reason.NO_SCORE]) != 0).sum())
-            if unscored:
-                raise ScreeningError(
-                    f"{shard.name}: {unscored} rows have no score; add scores, or set nsfw.missing_score = 'remove' "
-                    f"to leave such rows out of research-safe"
-                )
-        table = table.rename_columns(verdicts.VERDICTS.names).cast(verdicts.VERDICTS)
-        rows = table.column("row").to_numpy()
-        effect = hashlib.sha256(rows.astype("<i8").tobytes() + ((bits & RESEARCH_BITS) != 0).tobytes())
-        header = Header(
-            key=self.key(shard),
-            source_sha256=shard.source_sha256,
-            effect_sha256=effect.hexdigest(),
-            counts=verdicts.count(table, shard.rows, not_screened_by_image, sorted(self.settings.feeds)),
-        )
-        verdicts.write(self.root.verdicts(shard.subset, shard.stem), table, header)
+    def _stop_at_missing_scores(self, shard: StockedShard, found: pa.Table) -> None:
+        if self.settings.nsfw.missing_score is not MissingScore.STOP:
+            return
+        unscored = int(((found.column("bits").to_numpy() & BIT[Reason.NO_SCORE]) != 0).sum())
+        if unscored:
+            raise ScreeningError(
+                f"{shard.name}: {unscored} rows have no score; add scores, or set nsfw.missing_score = 'remove' "
+                f"to leave such rows out of research-safe"
+            )
 
 
-def _verdicts_by_shard(connection: duckdb.DuckDBPyConnection, shards: int) -> Iterator[tuple[int, pa.Table]]:
-    """What lists and rules say together, a table `row, bits, feeds, forms` for each shard, rows ascending."""
-    kind_bits = " ".join(f"WHEN '{kind}' THEN {BIT[reason]}" for kind, reason in verdicts.REASON_OF_KIND.items())
+def _add_suspects(connection: duckdb.DuckDBPyConnection, asked: frozenset[Question]) -> None:
+    """Add to `suspect_rows` the rows spelled last that some entry of `hit_marks` can name."""
     connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE verdicts AS
+        "INSERT INTO suspect_rows SELECT DISTINCT row FROM spelled SEMI JOIN hit_marks USING (fingerprint)"
+    )
+    if any(question.kind in index.HOST_KINDS for question in asked):
+        connection.execute(
+            "INSERT INTO suspect_rows SELECT row FROM row_hosts SEMI JOIN "
+            "(FROM spelled_hosts SEMI JOIN hit_marks USING (fingerprint)) AS named USING (host)"
+        )
+
+
+def _digest_sql() -> str:
+    """SQL for the digest of a feed's `kind, mark`, each once, in whatever order: how many, and the sum of hashes."""
+    return "count(*) || ':' || coalesce(sum(md5_number_upper(kind || ':' || mark)::hugeint), 0)"
+
+
+def _found(connection: duckdb.DuckDBPyConnection, salt: bytes) -> pa.Table:
+    """What lists (`hits`) and rules (`flagged`) say together, by `FINDINGS`."""
+    kind_bits = " ".join(f"WHEN '{kind}' THEN {BIT[reason]}" for kind, reason in verdicts.REASON_OF_KIND.items())
+    query = f"""
         WITH listed AS (
-            SELECT file, row, bit_or((CASE kind {kind_bits} END)::usmallint) AS bits,
+            SELECT row, bit_or((CASE kind {kind_bits} END)::usmallint) AS bits,
                 list_sort(list_distinct(list(feeds.name))) AS feeds,
                 list_sort(list_distinct(list(form) FILTER (form <> ''))) AS forms
-            FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY file, row
+            FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY row
+        ), known AS (
+            SELECT row, {keys.private_link_key_sql(salt, "link")} AS link_key,
+                {keys.private_row_key_sql(salt, "link", "text")} AS row_key
+            FROM candidates
         )
-        SELECT coalesce(listed.file, flagged.file) AS file, coalesce(listed.row, flagged.row) AS row,
+        SELECT coalesce(listed.row, flagged.row) AS row,
             (coalesce(listed.bits, 0) | coalesce(flagged.bits, 0))::usmallint AS bits,
-            coalesce(feeds, []::varchar[]) AS feeds, coalesce(forms, []::varchar[]) AS forms
-        FROM listed FULL JOIN flagged ON listed.file = flagged.file AND listed.row = flagged.row
+            coalesce(feeds, []::varchar[]) AS feeds, coalesce(forms, []::varchar[]) AS forms,
+            coalesce(flagged.link_key, known.link_key) AS link_key, coalesce(flagged.row_key, known.row_key) AS row_key
+        FROM listed FULL JOIN flagged ON listed.row = flagged.row LEFT JOIN known ON listed.row = known.row
+        ORDER BY 1
         """
-    )
-    for place in range(shards):
-        query = f"SELECT row, bits, feeds, forms FROM verdicts WHERE file = {place} ORDER BY row"
-        yield place, connection.sql(query).to_arrow_table()
+    return connection.sql(query).to_arrow_table().cast(FINDINGS)
 
 
-def _entry_counts(connection: duckdb.DuckDBPyConnection, place: int) -> pa.Table:
-    """A table `feed, entry, rows` of one shard: how many of its rows each entry matched."""
+def _content(found: pa.Table) -> str:
+    """Digest of findings."""
+    digest = hashlib.sha256(found.column("row").to_numpy().tobytes() + found.column("bits").to_numpy().tobytes())
+    for name in ("feeds", "forms"):
+        lists = found.column(name).combine_chunks()
+        digest.update(lists.value_lengths().to_numpy(zero_copy_only=False).tobytes())
+        digest.update("\0".join(lists.flatten().to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def _entry_counts(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """A table `feed, kind, high, low, rows` of one shard: how many of its rows each entry, by its key, matched."""
     counts: pa.Table = connection.sql(
-        f"""
-        SELECT feeds.name AS feed, entry, count(DISTINCT row) AS rows
-        FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed
-        WHERE file = {place} GROUP BY ALL ORDER BY ALL
+        """
+        SELECT feeds.name AS feed, kind, (key >> 64)::ubigint AS high, (key & 18446744073709551615::uhugeint)::ubigint
+            AS low, count(DISTINCT row) AS rows
+        FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY ALL ORDER BY ALL
         """
     ).to_arrow_table()
     return counts

@@ -24,19 +24,30 @@ class Reason(StrEnum):
     LISTED_LINK = "listed_link"
     LISTED_DOMAIN = "listed_domain"
     LISTED_PREFIX = "listed_prefix"
+    SAME_LINK = "same_link"  # another row with this link has a listed image
+    REMOVED_BEFORE = "removed_before"  # an earlier release removed it for a list's sake
+    COVER = "cover"  # an ordinary row, removed so that listed ones do not stand out
     NO_LINK = "no_link"  # a row that cannot be compared with link lists
     UNREADABLE_HASH = "unreadable_hash"  # an image hash is given but is none
     UNSAFE_KEYWORD = "unsafe_keyword"  # score above the research threshold and a keyword in the text
+    RULED_OUT_BEFORE = "ruled_out_before"  # an earlier release removed it by a rule
     UNSAFE = "unsafe"  # score above the research-safe threshold
     NO_SCORE = "no_score"  # nothing says that it is safe
+    UNSAFE_BEFORE = "unsafe_before"  # an earlier release removed it from research-safe
 
 
 LISTED = (Reason.LISTED_IMAGE, Reason.LISTED_LINK, Reason.LISTED_DOMAIN, Reason.LISTED_PREFIX)
-ONLY_FROM_SAFE = (Reason.UNSAFE, Reason.NO_SCORE)
+HIDDEN = (*LISTED, Reason.SAME_LINK, Reason.REMOVED_BEFORE, Reason.COVER)
+"""Reasons that nobody outside may tell apart: what lists name, what goes with it, and what covers it."""
+
+ONLY_FROM_SAFE = (Reason.UNSAFE, Reason.NO_SCORE, Reason.UNSAFE_BEFORE)
 """Reasons that remove a row from research-safe and leave it in research; every other removes it from both."""
 
 BIT = {reason: 1 << place for place, reason in enumerate(Reason)}
 RESEARCH_BITS = sum(BIT[reason] for reason in Reason if reason not in ONLY_FROM_SAFE)
+LISTED_BITS = sum(BIT[reason] for reason in LISTED)
+HIDDEN_BITS = sum(BIT[reason] for reason in HIDDEN)
+RULE_BITS = sum(BIT.values()) - HIDDEN_BITS
 
 REASON_OF_KIND = {
     Kind.IMAGE_MD5: Reason.LISTED_IMAGE,
@@ -56,6 +67,8 @@ VERDICTS = pa.schema(
         pa.field("reasons", pa.uint16(), nullable=False),  # bits of `BIT`
         pa.field("feeds", pa.list_(pa.string()), nullable=False),  # names of the feeds that list it, sorted
         pa.field("forms", pa.list_(pa.string()), nullable=False),  # spellings in which its link matched, sorted
+        pa.field("link_key", pa.uint64()),  # private key of its link as it is written; null without one
+        pa.field("row_key", pa.uint64(), nullable=False),  # private key of its link and text
     ]
 )
 
@@ -93,8 +106,9 @@ class Counts:
 class Header:
     """What a verdict file says of itself: which inputs it answers for, and its counts."""
 
-    key: str  # digest of everything that the verdicts depend on; a marker of completion
+    key: str  # digest of what was found of the shard's rows, and of the code; see `ledger.settling`
     source_sha256: str
+    hidden_sha256: str  # of which links it removes for a hidden reason; see `ledger.settling`
     effect_sha256: str  # of which rows go from which edition; what the editions depend on
     counts: Counts
 
@@ -108,7 +122,6 @@ def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list
         first = uncounted & ((bits & BIT[reason]) != 0)
         removed[str(reason)] = int(first.sum())
         uncounted &= ~first
-    listed_bits = sum(BIT[reason] for reason in LISTED)
     listed_by_feed = dict.fromkeys(feeds, 0)
     named, counts = np.unique(
         verdicts.column("feeds").combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(str),
@@ -122,7 +135,7 @@ def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list
             RESEARCH_SAFE: rows - len(bits),
         },
         removed=removed,
-        listed=int(((bits & listed_bits) != 0).sum()),
+        listed=int(((bits & LISTED_BITS) != 0).sum()),
         listed_by_feed=listed_by_feed,
         not_screened_by_image=not_screened_by_image,
     )

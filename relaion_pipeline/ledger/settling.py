@@ -1,0 +1,465 @@
+"""From findings to verdicts: what every shard's rows come to, once the ledger and all other shards are heard.
+
+To a shard's own findings this adds, for all shards at once: rows with the link of a row whose image is listed, rows that
+an earlier release removed, and cover. A shard is read only where such a row must be found in it; where nothing changed
+for it, its verdicts stand.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from relaion_pipeline import database
+from relaion_pipeline.database import literal
+from relaion_pipeline.feeds import compiling, keys
+from relaion_pipeline.layout import DataRoot, make_private, write_text
+from relaion_pipeline.ledger import cover
+from relaion_pipeline.ledger.segments import EFFECT_SQL, Ledger
+from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.screening import findings, matching, verdicts
+from relaion_pipeline.screening.findings import Record
+from relaion_pipeline.screening.screen import Screener
+from relaion_pipeline.screening.verdicts import (
+    BIT,
+    HIDDEN_BITS,
+    LISTED_BITS,
+    RESEARCH_BITS,
+    RULE_BITS,
+    VERDICTS,
+    Counts,
+    Header,
+    Reason,
+)
+from relaion_pipeline.settings import Settings, Waiver
+from relaion_pipeline.shards.stock import StockedShard
+
+_FACTORS = (2, 16, 128)
+"""How many candidates are drawn for each row of cover that is needed; more only if too many had links that recur."""
+
+
+class SettlingError(Exception):
+    """Verdicts cannot be settled; the message says what is missing and what to do."""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """From what verdicts were settled last, and what waivers let back."""
+
+    key: str
+    returned: list[int] = field(default_factory=list)  # by waiver of the settings: rows of the ledger that may return
+
+
+class _Shard(NamedTuple):
+    place: int  # in the list of all shards
+    shard: StockedShard
+    record: Record
+
+
+@dataclass(frozen=True)
+class Settler:
+    """Everything that verdicts depend on apart from the shards' findings."""
+
+    root: DataRoot
+    settings: Settings
+    screener: Screener
+    ledger: Ledger
+
+    def key(self, shards: Sequence[StockedShard]) -> str:
+        """Digest of all that the verdicts of a dataset depend on.
+
+        Raises:
+            SettlingError: a shard's findings are missing or behind.
+        """
+        found = [[shard.subset, shard.stem, self._key(shard, self._record(shard))] for shard in shards]
+        return key_of(sorted(found), self.ledger.sha256, code_version())
+
+    def stands(self, shards: Sequence[StockedShard]) -> bool:
+        """Whether the verdicts were settled from findings, ledger and settings as they are now."""
+        known = read_settlement(self.root)
+        return known is not None and known.key == self.key(shards) and all(map(self._has_verdicts, shards))
+
+    def settle(self, shards: Sequence[StockedShard], progress: Callable[[int], None] = lambda _: None) -> None:
+        """Write the verdicts of all `shards` of the dataset; `progress` is told the rows of each that is done.
+
+        Raises:
+            SettlingError: findings are behind, or there are too few ordinary rows for cover.
+        """
+        if self.stands(shards):
+            for shard in shards:
+                progress(shard.rows)
+            return
+        key = self.key(shards)
+        self.root.settlement.unlink(missing_ok=True)
+        all_shards = [_Shard(place, shard, self._record(shard)) for place, shard in enumerate(shards)]
+        with (
+            database.connect(self.root, self.settings.limits) as connection,
+            database.asking("settling verdicts with the ledger"),
+        ):
+            returned = self._create_memory(connection)
+            self._create_present(connection, all_shards)
+            hidden = _hidden_links(connection, len(all_shards))
+            touched = []
+            for each in all_shards:
+                header = verdicts.read_header(self.root.verdicts(each.shard.subset, each.shard.stem))
+                key_now = self._key(each.shard, each.record)
+                if header and (header.key, header.hidden_sha256) == (key_now, hidden[each.place]):
+                    progress(each.shard.rows)
+                else:
+                    touched.append(each)
+            chosen = self._cover(connection, touched)
+            for each in touched:
+                self._write(connection, each, chosen[each.place])
+                progress(each.shard.rows)
+        write_text(self.root.settlement, json.dumps(asdict(Settlement(key, returned))))
+
+    def counts(self, shards: Sequence[StockedShard]) -> Counts:
+        """Sum of what the verdicts of `shards` counted."""
+        total = Counts()
+        for shard in shards:
+            header = verdicts.read_header(self.root.verdicts(shard.subset, shard.stem))
+            if header is None:
+                raise SettlingError(f"{shard.name}: no verdicts; materialise `ledger`")
+            total += header.counts
+        return total
+
+    def _record(self, shard: StockedShard) -> Record:
+        record = self.screener.stands(shard)
+        if record is None:
+            raise SettlingError(
+                f"{shard.name}: its findings are not of the lists, settings and code as they are now; "
+                "materialise its screened slice first"
+            )
+        return record
+
+    def _has_verdicts(self, shard: StockedShard) -> bool:
+        return verdicts.read_header(self.root.verdicts(shard.subset, shard.stem)) is not None
+
+    def _key(self, shard: StockedShard, record: Record) -> str:
+        """Digest of all that a shard's verdicts depend on, apart from links that other shards or the ledger name."""
+        return key_of(
+            shard.source_sha256,
+            shard.scores_sha256,
+            shard.columns.model_dump(),
+            record.content,
+            record.not_screened_by_image,
+            sorted(self.settings.feeds),
+            self.settings.removals.max_listed_share,
+            [waiver.model_dump(mode="json") for waiver in self.settings.returning()],
+            code_version(),
+        )
+
+    # What is remembered and where it is
+
+    def _create_memory(self, connection: duckdb.DuckDBPyConnection) -> list[int]:
+        """Fill `remembered (link_key, covers)`, `memory (subset, shard, row_key, effect)`; count what waivers let back.
+
+        A link stays gone until every removal of it for a list's sake is waived for all its feeds.
+        """
+        self.ledger.create_entries(connection)
+        returning = self.settings.returning()
+        conditions = [_waived_sql(waiver) for waiver in returning]
+        by_rule = [sql for sql, waiver in zip(conditions, returning, strict=True) if waiver.feed is None]
+        # One waiver a feed at most applies to an entry, so that as many as it has feeds waive them all.
+        of_feeds: dict[str, list[str]] = defaultdict(list)
+        for sql, waiver in zip(conditions, returning, strict=True):
+            if waiver.feed is not None:
+                of_feeds[waiver.feed].append(sql)
+        lifted = " + ".join(f"({' OR '.join(each)})::integer" for each in of_feeds.values())
+        stays = f"NOT (len(feeds) > 0 AND {lifted or 0} >= len(feeds))"
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE remembered AS
+            SELECT link_key, bool_or(reasons & {BIT[Reason.COVER]} <> 0) AS covers
+            FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL AND {stays} GROUP BY link_key
+            """
+        )
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE memory AS
+            SELECT subset, shard, row_key, max({EFFECT_SQL}) AS effect
+            FROM ledger WHERE reasons & {HIDDEN_BITS} = 0 AND NOT ({" OR ".join(by_rule) or "false"}) GROUP BY ALL
+            """
+        )
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE once_hidden AS "
+            f"SELECT DISTINCT link_key FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL"
+        )
+        counted = [connection.execute(f"SELECT count(*) FROM ledger WHERE {each}").fetchall() for each in conditions]
+        return [rows for ((rows,),) in counted]
+
+    def _create_present(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[_Shard]) -> None:
+        """Fill `found` with all findings; `recurring (link_key, feeds)`, links of rows whose image is listed; and
+        `present (place, link_key, rows, class)`: which links that must go a shard holds, how often, and why."""
+        image = BIT[Reason.LISTED_IMAGE]
+        files = ", ".join(literal(str(self.root.findings(each.shard.subset, each.shard.stem))) for each in shards)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW found AS SELECT file_index::integer AS place, * FROM read_parquet([{files}])"
+        )
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE recurring AS
+            SELECT link_key, list_sort(list_distinct(flatten(list(feeds)))) AS feeds
+            FROM found WHERE bits & {image} <> 0 AND link_key IS NOT NULL GROUP BY link_key
+            """
+        )
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE gone AS
+            SELECT link_key, CASE WHEN link_key IN (SELECT link_key FROM recurring) THEN 'recurring'
+                WHEN bool_or(covers) THEN 'cover' ELSE 'listed' END AS class
+            FROM (
+                SELECT link_key, covers FROM remembered UNION ALL SELECT link_key, false FROM recurring
+                UNION ALL SELECT link_key, false FROM found WHERE bits & {LISTED_BITS} <> 0 AND link_key IS NOT NULL
+            ) GROUP BY link_key
+            """
+        )
+        links = ", ".join(literal(str(self.root.links_index(each.shard.subset, each.shard.stem))) for each in shards)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW all_links AS "
+            f"SELECT file_index::integer AS place, link_key FROM read_parquet([{links}])"
+        )
+        connection.execute(
+            """
+            CREATE OR REPLACE TEMP TABLE present AS
+            SELECT place, link_key, count(*) AS rows, any_value(class) AS class
+            FROM all_links JOIN gone USING (link_key) GROUP BY ALL
+            """
+        )
+
+    # One shard
+
+    def _create_base(self, connection: duckdb.DuckDBPyConnection, each: _Shard) -> None:
+        """Fill `base (row, bits, feeds, forms, link_key, row_key)`: a shard's verdicts but for new cover."""
+        shard = each.shard
+        own = literal(str(self.root.findings(shard.subset, shard.stem)))
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE base AS FROM read_parquet({own})")
+        remembered = (
+            f"SELECT row_key, effect FROM memory WHERE subset = {literal(shard.subset)} "
+            f"AND shard = {literal(shard.stem)}"
+        )
+        effect = EFFECT_SQL.replace("reasons", "bits")
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE lacking AS
+            SELECT row_key, remembered.effect FROM ({remembered}) AS remembered
+            LEFT JOIN (SELECT row_key, min({effect}) AS effect FROM base GROUP BY row_key) AS now USING (row_key)
+            WHERE coalesce(now.effect, 0) < remembered.effect
+            """
+        )
+        ((beyond, lacking),) = connection.execute(
+            f"""
+            SELECT (SELECT count(*) FROM present LEFT JOIN (
+                SELECT link_key, count(*) AS rows FROM base WHERE bits & {LISTED_BITS} <> 0 GROUP BY link_key
+            ) AS listed USING (link_key) WHERE place = {each.place} AND present.rows > coalesce(listed.rows, 0)),
+            (SELECT count(*) FROM lacking)
+            """
+        ).fetchall()
+        if beyond or lacking:
+            self._add_others(connection, each)
+
+    def _add_others(self, connection: duckdb.DuckDBPyConnection, each: _Shard) -> None:
+        """Add to `base` the rows that only the ledger or another row speaks against. Reads the shard."""
+        self._create_source(connection, each.shard)
+        salt = compiling.salt_of(self.root)
+        bit = BIT
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE base AS
+            WITH keyed AS (
+                SELECT row, {keys.private_link_key_sql(salt, "link")} AS link_key,
+                    {keys.private_row_key_sql(salt, "link", "text")} AS row_key
+                FROM source
+            ), others AS (
+                SELECT row, keyed.link_key, keyed.row_key, class, effect, recurring.feeds AS feeds
+                FROM keyed
+                LEFT JOIN (SELECT link_key, class FROM present WHERE place = {each.place}) AS here USING (link_key)
+                LEFT JOIN lacking USING (row_key)
+                LEFT JOIN recurring USING (link_key)
+                WHERE class IS NOT NULL OR effect IS NOT NULL
+            )
+            SELECT row,
+                (coalesce(base.bits, 0)
+                | CASE WHEN coalesce(base.bits, 0) & {LISTED_BITS} <> 0 OR class IS NULL THEN 0
+                    WHEN class = 'recurring' THEN {bit[Reason.SAME_LINK]}
+                    WHEN class = 'cover' THEN {bit[Reason.COVER]} ELSE {bit[Reason.REMOVED_BEFORE]} END
+                | CASE effect WHEN 2 THEN {bit[Reason.RULED_OUT_BEFORE]} WHEN 1 THEN {bit[Reason.UNSAFE_BEFORE]}
+                    ELSE 0 END)::usmallint AS bits,
+                CASE WHEN class = 'recurring' AND coalesce(base.bits, 0) & {LISTED_BITS} = 0 THEN others.feeds
+                    ELSE coalesce(base.feeds, []::varchar[]) END AS feeds,
+                coalesce(base.forms, []::varchar[]) AS forms,
+                coalesce(base.link_key, others.link_key) AS link_key, coalesce(base.row_key, others.row_key) AS row_key
+            FROM base FULL JOIN others USING (row)
+            """
+        )
+
+    def _create_source(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard) -> None:
+        matching.create_source(connection, shard.parquet, shard.columns, frozenset())
+
+    def _write(
+        self, connection: duckdb.DuckDBPyConnection, each: _Shard, chosen: Sequence[cover.Candidate]
+    ) -> None:
+        """Write a shard's verdicts. `chosen` is its new cover."""
+        shard = each.shard
+        self._create_base(connection, each)
+        table = connection.sql("SELECT row, bits, feeds, forms, link_key, row_key FROM base ORDER BY row")
+        settled = table.to_arrow_table().rename_columns(VERDICTS.names).cast(VERDICTS)
+        if chosen:
+            settled = _with_cover(settled, chosen)
+        rows, bits = settled.column("row").to_numpy(), settled.column("reasons").to_numpy()
+        effect = hashlib.sha256(rows.astype("<i8").tobytes() + ((bits & RESEARCH_BITS) != 0).tobytes())
+        hidden = settled.filter(pa.array((bits & HIDDEN_BITS) != 0))
+        ((digest,),) = connection.execute(
+            f"""
+            SELECT {_HIDDEN_DIGEST} FROM (
+                SELECT link_key, CASE WHEN link_key IN (SELECT link_key FROM recurring) THEN 'recurring'
+                    WHEN bool_or(reasons & {BIT[Reason.COVER]} <> 0) THEN 'cover' ELSE 'listed' END AS class
+                FROM hidden WHERE link_key IS NOT NULL GROUP BY link_key
+            )
+            """
+        ).fetchall()
+        del hidden
+        header = Header(
+            key=self._key(shard, each.record),
+            source_sha256=shard.source_sha256,
+            hidden_sha256=digest,
+            effect_sha256=effect.hexdigest(),
+            counts=verdicts.count(
+                settled, shard.rows, each.record.not_screened_by_image, sorted(self.settings.feeds)
+            ),
+        )
+        path = self.root.verdicts(shard.subset, shard.stem)
+        make_private(path.parent)
+        verdicts.write(path, settled, header)
+
+    # Cover
+
+    def _cover(
+        self, connection: duckdb.DuckDBPyConnection, touched: Sequence[_Shard]
+    ) -> dict[int, list[cover.Candidate]]:
+        """Choose the cover of the shards whose verdicts change, by place."""
+        share = self.settings.removals.max_listed_share
+        chosen: dict[int, list[cover.Candidate]] = defaultdict(list)
+        open_ones = list(touched) if share < 1 else []
+        for factor in _FACTORS:
+            offers: dict[int, tuple[dict[cover.Cell, int], list[cover.Candidate]]] = {}
+            for each in open_ones:
+                found = self._offer(connection, each, share, factor)
+                if found is not None:
+                    offers[each.place] = found
+            unique = _unique_links(connection, [offer for _, found in offers.values() for offer in found])
+            left = []
+            for each in (each for each in open_ones if each.place in offers):
+                wanted, found = offers[each.place]
+                cover_of_shard = cover.choose(wanted, [offer for offer in found if offer.link_key in unique])
+                if cover_of_shard is None:
+                    left.append(each)
+                else:
+                    chosen[each.place] = cover_of_shard
+            open_ones = left
+        if open_ones:
+            subsets = ", ".join(sorted({each.shard.subset for each in open_ones}))
+            raise SettlingError(
+                f"{subsets}: too few ordinary rows to hide what lists remove among them, at most {share:g} of which "
+                "may be listed. Release more rows together or in larger shards; or raise `max_listed_share` under "
+                "[removals] in relaion.toml, knowing that it is how well a guess at a listed row does"
+            )
+        return chosen
+
+    def _offer(
+        self, connection: duckdb.DuckDBPyConnection, each: _Shard, share: float, factor: int
+    ) -> tuple[dict[cover.Cell, int], list[cover.Candidate]] | None:
+        """What cover a shard needs, and which rows may serve; None if no row newly stands out."""
+        self._create_base(connection, each)
+        connection.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE exposed AS
+            SELECT row FROM base
+            WHERE bits & {LISTED_BITS | BIT[Reason.SAME_LINK]} <> 0 AND bits & {RULE_BITS & RESEARCH_BITS} = 0
+            AND link_key NOT IN (SELECT link_key FROM once_hidden)
+            """
+        )
+        ((rows,),) = connection.execute("SELECT count(*) FROM exposed").fetchall()
+        if not rows:
+            return None
+        if share == 0:
+            return {(False, None, None, 0): 1}, []
+        self._create_source(connection, each.shard)
+        cover.create_pool(connection, each.shard.columns, compiling.salt_of(self.root))
+        wanted = cover.needed(cover.exposed_cells(connection), share)
+        return wanted, list(cover.candidates(connection, wanted, factor))
+
+
+def read_settlement(root: DataRoot) -> Settlement | None:
+    """From what verdicts were settled last, or None."""
+    try:
+        return Settlement(**json.loads(root.settlement.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _waived_sql(waiver: Waiver) -> str:
+    """SQL for whether a waiver concerns an entry of `ledger`: all that rules removed, or what a feed named."""
+    if waiver.feed is None:
+        conditions = [f"reasons & {HIDDEN_BITS} = 0"]
+    else:
+        conditions = [f"list_contains(feeds, {literal(waiver.feed)})"]
+    if waiver.release:
+        conditions.append(f"release = {literal(waiver.release)}")
+    if waiver.subset:
+        conditions.append(f"subset = {literal(waiver.subset)}")
+    return f"({' AND '.join(conditions)})"
+
+
+_HIDDEN_DIGEST = "count(*) || ':' || coalesce(sum(md5_number_upper(link_key || ':' || class)::hugeint), 0)"
+"""SQL for the digest of `link_key, class`, in whatever order."""
+
+
+def _hidden_links(connection: duckdb.DuckDBPyConnection, shards: int) -> list[str]:
+    """For each shard the digest of the links that must go from it, and why."""
+    counted = connection.execute(
+        f"SELECT place, {_HIDDEN_DIGEST} FROM present GROUP BY place"
+    ).fetchall()
+    found = dict.fromkeys(range(shards), "0:0") | dict(counted)
+    return [found[place] for place in range(shards)]
+
+
+def _unique_links(connection: duckdb.DuckDBPyConnection, offers: Sequence[cover.Candidate]) -> set[int]:
+    """Those of the candidates' links that occur once in the dataset."""
+    if not offers:
+        return set()
+    sought = pa.table({"link_key": pa.array([offer.link_key for offer in offers], pa.uint64())})
+    connection.register("sought_links", sought)
+    found = connection.execute(
+        "SELECT link_key FROM all_links SEMI JOIN sought_links USING (link_key) GROUP BY link_key HAVING count(*) = 1"
+    ).fetchall()
+    connection.unregister("sought_links")
+    return {key for (key,) in found}
+
+
+def _with_cover(settled: pa.Table, chosen: Sequence[cover.Candidate]) -> pa.Table:
+    """Verdicts with the rows of `chosen` covered; some may be there already, gone from research-safe alone."""
+    bits = settled.column("reasons").to_numpy().copy()
+    rows = settled.column("row").to_numpy()
+    covering = {candidate.row: candidate for candidate in chosen}
+    bits[np.isin(rows, list(covering))] |= np.uint16(BIT[Reason.COVER])
+    settled = settled.set_column(1, VERDICTS.field("reasons"), pa.array(bits))
+    new = [covering[row] for row in sorted(set(covering) - set(rows.tolist()))]
+    added = pa.Table.from_pydict(
+        {
+            "row": [candidate.row for candidate in new],
+            "reasons": [BIT[Reason.COVER]] * len(new),
+            "feeds": [[]] * len(new),
+            "forms": [[]] * len(new),
+            "link_key": [candidate.link_key for candidate in new],
+            "row_key": [candidate.row_key for candidate in new],
+        },
+        schema=VERDICTS,
+    )
+    return pa.concat_tables([settled, added]).sort_by("row")

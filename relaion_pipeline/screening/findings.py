@@ -1,0 +1,64 @@
+"""What screening found of a shard's rows by itself: a private Parquet file, and a record of what it answers for.
+
+Findings become verdicts when they are settled with the ledger and with all other shards (`ledger.settling`).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relaion_pipeline.layout import DataRoot, make_private, write_text, written_whole
+
+FINDINGS = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),  # 0-based position in the shard, ascending
+        pa.field("bits", pa.uint16(), nullable=False),  # of `verdicts.BIT`
+        pa.field("feeds", pa.list_(pa.string()), nullable=False),  # names of the feeds that list it, sorted
+        pa.field("forms", pa.list_(pa.string()), nullable=False),  # spellings in which its link matched, sorted
+        pa.field("link_key", pa.uint64()),  # private key of its link as it is written; null without one
+        pa.field("row_key", pa.uint64(), nullable=False),  # private key of its link and text
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Which inputs a shard's findings answer for."""
+
+    rules: str  # digest of the shard's rows, the NSFW rules and the code
+    lists: dict[str, str]  # feed -> digest of its entries
+    hits: dict[str, str]  # feed -> digest of its entries that can name a row of the shard; none is left out
+    answered: list[str]  # kinds of image hash that rows were compared by
+    content: str  # digest of the findings themselves
+    not_screened_by_image: int
+
+
+def write(root: DataRoot, subset: str, stem: str, table: pa.Table, record: Record) -> None:
+    """Keep the findings of a shard, mode 0600."""
+    path = root.findings(subset, stem)
+    make_private(path.parent)
+    root.findings_record(subset, stem).unlink(missing_ok=True)
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    write_record(root, subset, stem, record)
+
+
+def write_record(root: DataRoot, subset: str, stem: str, record: Record) -> None:
+    """Say for which inputs the findings that stand answer."""
+    write_text(root.findings_record(subset, stem), json.dumps(asdict(record), sort_keys=True))
+
+
+def read_record(root: DataRoot, subset: str, stem: str) -> Record | None:
+    """The record of a shard's findings, or None where there are none that can be read."""
+    try:
+        content = json.loads(root.findings_record(subset, stem).read_text(encoding="utf-8"))
+        return Record(**content) if root.findings(subset, stem).exists() else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read(root: DataRoot, subset: str, stem: str) -> pa.Table:
+    """The findings of a shard."""
+    return pq.read_table(root.findings(subset, stem), schema=FINDINGS)

@@ -1,0 +1,201 @@
+"""The index of a shard: what lists can compare of its rows, small enough to be asked instead of the shard.
+
+What belongs here: spelling out what lists can ask, the two files of an index, and whether they stand.
+What does not: asking lists (`screen`), or what a match means (`matching`).
+
+The *spellings* are fingerprints of all keys that entries can have: image hashes, every hashed spelling of the links that
+some feed calls for, match keys, hosts. Each run of `RUN_ROWS` rows is a row group, sorted and without repetition; a
+fingerprint does not say which row it is of. The *links* are private keys of the links as they are written, one for each
+row with a link, in such runs too, so that it can be told how often a link occurs. Both are Parquet, delta-encoded.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from relaion_pipeline import links
+from relaion_pipeline.feeds import keys
+from relaion_pipeline.feeds.blocklist import Lists
+from relaion_pipeline.feeds.compiling import PREFIX_HOST
+from relaion_pipeline.feeds.entries import Kind
+from relaion_pipeline.layout import DataRoot, make_private, write_text, written_whole
+from relaion_pipeline.links import rows
+from relaion_pipeline.links.canonical import without_www
+from relaion_pipeline.links.vectorised import SAFE_BROWSING
+from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.shards.stock import StockedShard
+
+IMAGE_KINDS = (Kind.IMAGE_MD5, Kind.IMAGE_SHA1, Kind.IMAGE_SHA256)
+LINK_HASH_KINDS = (Kind.LINK_MD5, Kind.LINK_SHA1, Kind.LINK_SHA256)
+
+RUN_ROWS = 1 << 20
+"""Rows spelled at a time: some ten million fingerprints, which fit in the smallest memory limit."""
+
+HOST_KINDS = {Kind.DOMAIN: links.domain_candidates, Kind.PREFIX: lambda host: [without_www(host)]}
+
+
+@dataclass(frozen=True, order=True)
+class Question:
+    """One thing that lists can compare of a row: a kind, and for hashed links the form in which they are hashed."""
+
+    kind: str
+    form: str = ""  # a form that a feed declares; empty: every spelling
+
+
+@dataclass(frozen=True)
+class Index:
+    """What an index says of itself."""
+
+    key: str  # digest of the rows that it was made from, and of the code
+    questions: tuple[Question, ...]  # what it can answer
+    spellings: int  # fingerprints in it
+    bytes: int  # of both files
+
+
+def questions(lists: Lists, image_kinds: frozenset[Kind]) -> frozenset[Question]:
+    """What `lists` ask of rows that carry image hashes of `image_kinds`."""
+    asked = {Question(kind) for kind in lists.kinds if kind in image_kinds or kind in {Kind.LINK, *HOST_KINDS}}
+    for kind in lists.kinds & set(LINK_HASH_KINDS):
+        asked |= {Question(kind, form or "") for form in lists.forms[kind]}
+    return frozenset(asked)
+
+
+def read(root: DataRoot, shard: StockedShard, salt: bytes) -> Index | None:
+    """The index of a shard as it is now, or None where there is none."""
+    try:
+        content = json.loads(root.index_record(shard.subset, shard.stem).read_text(encoding="utf-8"))
+        found = Index(**(content | {"questions": tuple(Question(**each) for each in content["questions"])}))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    files = (root.spellings_index(shard.subset, shard.stem), root.links_index(shard.subset, shard.stem))
+    return found if found.key == _key(shard, salt) and all(file.exists() for file in files) else None
+
+
+@contextmanager
+def writing(
+    root: DataRoot, shard: StockedShard, asked: frozenset[Question], salt: bytes
+) -> Iterator[Callable[[duckdb.DuckDBPyConnection], None]]:
+    """Write the index of a shard; call what is given after each `spell`. An exception leaves no index."""
+    record = root.index_record(shard.subset, shard.stem)
+    make_private(record.parent)
+    record.unlink(missing_ok=True)
+    paths = (root.spellings_index(shard.subset, shard.stem), root.links_index(shard.subset, shard.stem))
+    found = 0
+    with ExitStack() as stack:
+        spellings, link_keys = (
+            stack.enter_context(_writer(stack.enter_context(written_whole(path)), column))
+            for path, column in zip(paths, ("fingerprint", "link_key"), strict=True)
+        )
+
+        def add(connection: duckdb.DuckDBPyConnection) -> None:
+            nonlocal found
+            found += _add_run(
+                spellings,
+                connection.sql(
+                    "SELECT fingerprint FROM spelled UNION SELECT fingerprint FROM spelled_hosts ORDER BY 1"
+                ),
+            )
+            _add_run(link_keys, connection.sql("SELECT link_key FROM spelled_links ORDER BY 1"))
+
+        yield add
+    size = sum(path.stat().st_size for path in paths)
+    described = Index(_key(shard, salt), tuple(sorted(asked)), found, size)
+    write_text(record, json.dumps(asdict(described)))
+
+
+def _writer(path: Path, column: str) -> Any:
+    """A Parquet file of one sorted column, a row group for each run."""
+    return pq.ParquetWriter(
+        path,
+        pa.schema([pa.field(column, pa.uint64(), nullable=False)]),
+        use_dictionary=False,
+        column_encoding={column: "DELTA_BINARY_PACKED"},
+        compression="none",  # what the encoding leaves is noise
+    )
+
+
+def _add_run(writer: Any, run: duckdb.DuckDBPyRelation) -> int:
+    table = run.to_arrow_table().cast(writer.schema)
+    if table.num_rows:
+        writer.write_table(table, row_group_size=table.num_rows)
+    return int(table.num_rows)
+
+
+def spell(
+    connection: duckdb.DuckDBPyConnection, relation: str, asked: frozenset[Question], salt: bytes, *, with_links: bool
+) -> None:
+    """Spell the rows of `relation (file, row, link, <image kinds>)` in all that is `asked`.
+
+    Fills `spelled (row, fingerprint)`, `spelled_hosts (host, fingerprint)` with each host once, and, `with_links`,
+    `spelled_links (row, link_key)`. The view `row_hosts (file, row, host)` says which rows have a host.
+    """
+    connection.execute("CREATE OR REPLACE TEMP TABLE spelled (row bigint, fingerprint ubigint)")
+    connection.execute("CREATE OR REPLACE TEMP TABLE spelled_hosts (host varchar, fingerprint ubigint)")
+    for kind in IMAGE_KINDS:
+        if Question(kind) in asked:
+            fingerprint = keys.image_fingerprint_sql(kind, kind)
+            _insert(connection, f"SELECT row, {fingerprint} AS fingerprint FROM {relation}")
+    if any(question.kind not in IMAGE_KINDS for question in asked):
+        rows.sort_links(connection, relation)
+        _spell_links(connection, relation, asked, salt)
+    if with_links:
+        key = keys.private_link_key_sql(salt, "link")
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE spelled_links AS "
+            f"SELECT row, {key} AS link_key FROM {relation} WHERE link IS NOT NULL"
+        )
+
+
+def _spell_links(
+    connection: duckdb.DuckDBPyConnection, relation: str, asked: frozenset[Question], salt: bytes
+) -> None:
+    hashed = [question for question in asked if question.kind in LINK_HASH_KINDS]
+    for form in sorted({question.form for question in hashed}):
+        names = [form] if form else None
+        in_python = f"FROM {relation} WHERE link IS NOT NULL" if form == SAFE_BROWSING else "FROM odd_links"
+        kinds = sorted(Kind(question.kind) for question in hashed if question.form == form)
+        columns = {str(kind): keys.link_fingerprint_sql(kind, "spelled") for kind in kinds}
+        rows.create_keys(connection, in_python, columns, rows.forms(names))
+        for kind in kinds:
+            _insert(connection, f"SELECT row, {kind}::ubigint AS fingerprint FROM odd_keys")
+            if form != SAFE_BROWSING:
+                keyed = rows.keys_in_sql(relation, names, partial(keys.link_fingerprint_sql, kind))
+                _insert(connection, f"SELECT row, key AS fingerprint FROM ({keyed})")
+    if Question(Kind.LINK) in asked:
+        fingerprint = keys.text_fingerprint_sql(salt, Kind.LINK, "spelled")
+        rows.create_keys(connection, "FROM odd_links", {"key": fingerprint}, rows.match_keys)
+        _insert(connection, "SELECT row, key::ubigint AS fingerprint FROM odd_keys")
+        plain = rows.match_keys_in_sql(relation)
+        _insert(connection, f"SELECT row, {fingerprint} AS fingerprint FROM ({plain})")
+    by_host = [kind for kind in HOST_KINDS if Question(kind) in asked]
+    if by_host:
+        rows.create_hosts(connection, relation)
+    for kind in by_host:
+        of_lists = PREFIX_HOST if kind is Kind.PREFIX else kind
+        rows.create_host_keys(connection, HOST_KINDS[kind], keys.text_fingerprint_sql(salt, of_lists, "spelled"))
+        connection.execute("INSERT INTO spelled_hosts SELECT host, key::ubigint FROM host_keys WHERE key IS NOT NULL")
+
+
+def runs(connection: duckdb.DuckDBPyConnection, total: int) -> Iterator[None]:
+    """Define the view `run` over each run of the view `source` in turn."""
+    for start in range(0, max(total, 1), RUN_ROWS):
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW run AS SELECT * FROM source WHERE row >= {start} AND row < {start + RUN_ROWS}"
+        )
+        yield
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, keyed: str) -> None:
+    connection.execute(f"INSERT INTO spelled SELECT row, fingerprint FROM ({keyed}) WHERE fingerprint IS NOT NULL")
+
+
+def _key(shard: StockedShard, salt: bytes) -> str:
+    return key_of(shard.source_sha256, shard.scores_sha256, shard.columns.model_dump(), salt.hex(), code_version())
