@@ -178,6 +178,16 @@ class Limits(_Model):
     threads: int = Field(0, ge=0, description="worker threads; 0 means one per core")
 
 
+class Retention(_Model):
+    """How long releases are kept."""
+
+    keep_last: int | None = Field(
+        None,
+        ge=1,
+        description="releases to keep, the newest ones; left out: all. What is current or was published stays anyway",
+    )
+
+
 class Settings(_Model):
     """A whole settings file."""
 
@@ -187,6 +197,7 @@ class Settings(_Model):
     nsfw: Nsfw = Nsfw()
     output: Output = Output()
     removals: Removal = Removal()
+    retention: Retention = Retention()
     limits: Limits = Limits()
     waivers: list[Waiver] = Field(default_factory=list)
     publish: dict[Name, Destination] = Field(default_factory=dict)
@@ -216,10 +227,13 @@ class Settings(_Model):
         """Numbers of the entries of `feed` that the operator lets through although a guard holds them back."""
         return [w.entry for w in self.waivers if w.kind == "quarantined-entry" and w.feed == feed and w.entry]
 
+    def deciding(self) -> dict[str, Any]:
+        """What the settings say that can change a release: comments, limits, destinations, retention do not."""
+        return self.model_dump(mode="json", exclude={"limits", "publish", "retention"})
+
     def digest(self) -> str:
-        """SHA-256 of what the settings say that can change a release: comments, order, limits, destinations do not."""
-        content = self.model_dump(mode="json", exclude={"limits", "publish"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of `deciding`, whatever the order of keys."""
+        return hashlib.sha256(json.dumps(self.deciding(), sort_keys=True).encode()).hexdigest()
 
 
 def dagster_name(name: str) -> str:

@@ -75,7 +75,7 @@ def release(settings: Settings) -> dg.AssetsDefinition:
             version = inputs.unchanged_release()
             if version is None:
                 version = config.version or versions.next_version(inputs.root, datetime.now(UTC).date())
-                assemble.assemble(inputs.root, inputs, ready, version)
+                assemble.assemble(inputs.root, inputs, ready, version, context.run.run_id)
             else:
                 context.log.info("Release %s was made from just these inputs; nothing to do.", version)
                 versions.make_current(inputs.root, version)

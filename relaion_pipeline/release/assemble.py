@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from relaion_pipeline import links
 from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import DECIDING_LIBRARIES, code_version, key_of, library_versions
 from relaion_pipeline.release import (
     documents,
     editions,
@@ -55,8 +56,12 @@ def assemble(
     inputs: Inputs,
     ready: Ready,
     version: str,
+    run_id: str | None = None,
 ) -> Path:
-    """Make the release `version` from what `readiness.check` found ready, and return its folder."""
+    """Make the release `version` from what `readiness.check` found ready, and return its folder.
+
+    `run_id` names the Dagster run that makes it, for the private record.
+    """
     check_version(root, version)
     with _disk_errors(root):
         clear_leftovers(root)
@@ -73,7 +78,7 @@ def assemble(
         write_text(building / manifest.CHECKSUMS, _checksums(building, published), mode=PUBLIC_FILE_MODE)
         signature.sign(building, manifest.CHECKSUMS, root)
         _make_durable(building)
-        records.write(ReleaseRecord(version, inputs.sha256, ready.gate.evidence_sha256), root)
+        records.write(_record(inputs, ready, version, run_id), root)
         target = root.release(version)
         building.rename(target)
         _sync_folder(root.releases)
@@ -109,6 +114,19 @@ def published_name(edition: str, subset: str, stem: str, part: str) -> str:
     """Path of a file in a release: safe rows stand under the same name in both editions."""
     suffix = "" if part == editions.SAFE else f".{part}"
     return f"{edition}/{subset}/{stem}{suffix}.parquet"
+
+
+def _record(inputs: Inputs, ready: Ready, version: str, run_id: str | None) -> ReleaseRecord:
+    return ReleaseRecord(
+        version=version,
+        inputs_sha256=inputs.sha256,
+        evidence_sha256=ready.gate.evidence_sha256,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        run_id=run_id,
+        inputs=inputs.used,
+        libraries=library_versions(),
+        counts=ready.counts_by_shard,
+    )
 
 
 def _link(shard: StagedShard, root: DataRoot, building: Path) -> list[PublishedFile]:
@@ -155,6 +173,7 @@ def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], list
         release=version,
         code_version=code_version(),
         canonicaliser_version=links.VERSION,
+        libraries={name: library_versions()[name] for name in DECIDING_LIBRARIES},
         shards=[
             SourceShard(
                 subset=shard.subset,

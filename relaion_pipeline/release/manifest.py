@@ -187,6 +187,9 @@ class Manifest(_Model):
     release: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}\.\d{3}$")
     code_version: str
     canonicaliser_version: str
+    libraries: dict[str, str] = Field(
+        default_factory=dict, description="library -> version, of those whose version may decide bytes"
+    )
     shards: list[SourceShard]
     feeds: list[FeedInput]
     nsfw: Rule

@@ -32,6 +32,7 @@ class Ready:
 
     staged: tuple[StagedShard, ...]
     counts: dict[str, Counts]  # by subset
+    counts_by_shard: dict[str, Counts]  # by `subset/stem`; private
     gate: GateRecord
 
 
@@ -43,6 +44,7 @@ def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
     """
     staged, found, behind = [], [], []
     counts = {subset: Counts() for subset in inputs.settings.subsets}
+    by_shard = {}
     for shard in inputs.shards:
         header = verdicts.read_header(inputs.root.verdicts(shard.subset, shard.stem))
         edition = editions.read_record(inputs.root, shard.subset, shard.stem)
@@ -55,6 +57,7 @@ def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
             behind.append(f"{shard.name}: its edition files, as they are now, are not verified")
         else:
             counts[shard.subset] += header.counts
+            by_shard[f"{shard.subset}/{shard.stem}"] = header.counts
             staged.append(edition)
             found.append(proof)
     if behind:
@@ -62,7 +65,7 @@ def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
         listed = "\n".join(behind[:_SHOWN]) + more
         raise ReleaseRefusedError(f"{listed}\nRun `relaion release`, or materialise all of these slices' assets")
     screener.refuse_broad_entries(inputs.shards)
-    return Ready(tuple(staged), counts, _gate(inputs, found))
+    return Ready(tuple(staged), counts, by_shard, _gate(inputs, found))
 
 
 def check_version(root: DataRoot, version: str) -> None:
