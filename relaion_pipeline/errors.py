@@ -4,6 +4,7 @@ from relaion_pipeline.audit.published import NoReleaseError
 from relaion_pipeline.database import QueryError
 from relaion_pipeline.feeds.blocklist import BlocklistError
 from relaion_pipeline.feeds.errors import FeedError
+from relaion_pipeline.history.rollback import RollbackError
 from relaion_pipeline.publish.errors import PublishError
 from relaion_pipeline.release.editions import EditionError
 from relaion_pipeline.release.lock import LockedError
@@ -27,6 +28,7 @@ EXPECTED_ERRORS = (
     PublishError,
     QueryError,
     ReleaseRefusedError,
+    RollbackError,
     ScreeningError,
     SettingsError,
     SignatureError,

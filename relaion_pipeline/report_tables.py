@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ from rich.table import Table
 
 from relaion_pipeline.audit.published import Finding
 from relaion_pipeline.clean import Outcome
+from relaion_pipeline.history.changes import Change, describe_waiver
+from relaion_pipeline.history.comparison import Comparison
+from relaion_pipeline.history.releases import PastRelease
 from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.progress import Listener
 from relaion_pipeline.release import manifest
@@ -175,11 +179,104 @@ def show_status(status: Status) -> None:
     console.print(subsets)
     for warning in status.warnings:
         console.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True, highlight=False)
-    if status.current is None:
+    _show_standing(console, status)
+
+
+def _show_standing(console: Console, status: Status) -> None:
+    """What is current, and what the next run would do."""
+    if status.newest is None:
         console.print("No release yet; run: relaion release")
-    else:
-        said = "made from just these inputs" if status.unchanged else "inputs changed since; run: relaion release"
+        return
+    if not status.unchanged:
+        _show_changes(console, status.why, f"Changed since release {status.newest}")
+        for stage, shards in status.stale.items():
+            total = sum(subset.shards for subset in status.subsets)
+            console.print(f"to do again: {stage}, {shards:,} of {total:,} shards", highlight=False)
+    if status.surplus:
+        console.print(f"The next release removes, by \\[retention]: {', '.join(status.surplus)}", highlight=False)
+    said = "made from just these inputs" if status.unchanged else "inputs changed since; run: relaion release"
+    if status.current == status.newest:
         console.print(f"Current release: {status.current}, {said}", highlight=False)
+    else:
+        console.print(f"Current release: {status.current}, not the newest. {status.newest}: {said}", highlight=False)
+
+
+def _show_changes(console: Console, changes: tuple[Change, ...] | None, title: str) -> None:
+    if changes is None:
+        console.print(f"{title}: not known, since a record does not say what went in", highlight=False)
+        return
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("what changed", overflow="fold")
+    table.add_column("so behind are", overflow="fold")
+    for change in changes:
+        table.add_row(escape(change.text), ", ".join(change.stages))
+    if not changes:
+        table.add_row("nothing", "")
+    console.print(table)
+
+
+def show_releases(releases: list[PastRelease]) -> None:
+    """Print all releases, oldest first."""
+    console = Console()
+    if not releases:
+        console.print("No release yet; run: relaion release")
+        return
+    table = Table(title="Releases", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("version", no_wrap=True)
+    table.add_column("made (UTC)")
+    for edition in EDITIONS:
+        table.add_column(edition, justify="right")
+    for column in ("removed", "why", "published", ""):
+        table.add_column(column, overflow="fold")
+    for each in releases:
+        total = each.described.total if each.described else None
+        removed = (
+            [f"{reason.replace('_', ' ')} {rows:,}" for reason, rows in total.removed.items() if rows] if total else []
+        )
+        marks = (each.current and "current", not each.there and "removed by retention", not total and "unreadable")
+        table.add_row(
+            each.version,
+            each.record.made_at.removesuffix("+00:00").replace("T", " ") if each.record and each.record.made_at else "",
+            *(f"{total.kept[edition]:,}" if total else "" for edition in EDITIONS),
+            "\n".join(removed),
+            escape("\n".join(each.why)),
+            escape(
+                "\n".join(f"{place} {when[:10] if when else '(not whole)'}" for place, when in each.published.items())
+            ),
+            ", ".join(mark for mark in marks if mark),
+        )
+        table.add_section()
+    console.print(table)
+
+
+def show_comparison(found: Comparison) -> None:
+    """Print two releases side by side."""
+    console = Console()
+    before, after = found.before.release, found.after.release
+    table = Table(title=f"{after} against {before}", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("rows")
+    table.add_column("subset")
+    for column in (before, after, "difference"):
+        table.add_column(column, justify="right")
+    named = {
+        what
+        for what, lines in groupby(found.lines, key=lambda line: line.what)
+        if any(n.before or n.after for n in lines)
+    }
+    for what, lines in groupby(found.lines, key=lambda line: line.what):
+        if what in named:
+            name = what.replace(".", ": ", 1).replace("_", " ")
+            for line in lines:
+                numbers = (f"{line.before:,}", f"{line.after:,}", f"{line.difference:+,}" if line.difference else "")
+                table.add_row(escape(name), line.subset, *numbers)
+                name = ""
+            table.add_section()
+    console.print(table)
+    _show_changes(console, found.changes, "Inputs")
+    for waiver in found.after.waivers:
+        console.print(f"waiver in force: {describe_waiver(waiver.model_dump())}", highlight=False, markup=False)
+    told = ", ".join(f"{number:,} {what}" for what, number in found.files.items())
+    console.print(f"Files of editions: {told}", highlight=False)
 
 
 def show_cleaned(outcome: Outcome, *, dry_run: bool) -> None:

@@ -10,6 +10,7 @@ import dagster as dg
 from relaion_pipeline.assets import graph
 from relaion_pipeline.assets.metadata import pictures, removals_table
 from relaion_pipeline.assets.slices import screener, verifier
+from relaion_pipeline.history import retention, rollback
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.release import assemble, manifest, readiness, versions
 from relaion_pipeline.release.documents import REPORT
@@ -78,7 +79,10 @@ def release(settings: Settings) -> dg.AssetsDefinition:
                 assemble.assemble(inputs.root, inputs, ready, version, context.run.run_id)
             else:
                 context.log.info("Release %s was made from just these inputs; nothing to do.", version)
-                versions.make_current(inputs.root, version)
+                rollback.settle(inputs.root, version)
+            retained = retention.apply(inputs.root, inputs.settings.retention.keep_last)
+            for problem in retained.problems:
+                context.log.warning("%s", problem)
             total = sum(ready.counts.values(), Counts())
             digests = [[each.stem, each.safe.sha256, each.extra.sha256] for each in ready.staged]
             folder = inputs.root.release(version)
@@ -92,6 +96,7 @@ def release(settings: Settings) -> dg.AssetsDefinition:
                     "Data Docs": dg.MetadataValue.path(inputs.root.data_docs / "index.html"),
                     **{f"rows in {edition}": rows for edition, rows in total.kept.items()},
                     "removals": dg.MetadataValue.md(removals_table(ready.counts)),
+                    **({"releases removed": ", ".join(retained.removed)} if retained.removed else {}),
                     **pictures(manifest.read(folder)),
                 },
             )

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relaion_pipeline import links
-from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
+from relaion_pipeline.layout import BUILDING, PUBLIC_FILE_MODE, REMOVING, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
 from relaion_pipeline.provenance import DECIDING_LIBRARIES, code_version, key_of, library_versions
 from relaion_pipeline.release import (
     documents,
@@ -46,7 +46,6 @@ from relaion_pipeline.release.records import ReleaseRecord
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.verification.gate import ALL_CHECKS
 
-_BUILDING = ".building-"
 _GUESSABLE_BELOW = 1_000
 """Usable entries below which a list's digest is not published: who holds the source could try its links against it."""
 
@@ -99,10 +98,10 @@ def _disk_errors(root: DataRoot) -> Iterator[None]:
 
 
 def clear_leftovers(root: DataRoot) -> None:
-    """Remove what runs that were killed left: an unfinished release, and files half written."""
+    """Remove what runs that were killed left: a release unfinished or half removed, and files half written."""
     if root.releases.is_dir():
         for path in root.releases.iterdir():
-            if path.name.startswith(_BUILDING):
+            if path.name.startswith((BUILDING, REMOVING)):
                 shutil.rmtree(path)
     for path in root.private.rglob(".*.tmp"):
         process = path.name.split(".")[-2]

@@ -227,11 +227,15 @@ def read(release: Path) -> Manifest:
     Raises:
         ManifestError: there is none, or it does not say what a manifest must.
     """
-    path = release / MANIFEST
+    return read_file(release / MANIFEST)
+
+
+def read_file(path: Path) -> Manifest:
+    """The manifest in the file `path`; errors as of `read`."""
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); is {release} a release?") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); is {path.parent} a release?") from None
     except ValidationError as error:
         places = ", ".join(".".join(str(part) for part in e["loc"]) or "the file" for e in error.errors()[:5])
         raise ManifestError(f"{path}: not a manifest of format relaion-manifest/1; wrong at {places}") from None
