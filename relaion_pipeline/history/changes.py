@@ -124,11 +124,13 @@ def _feed(name: str, old: UsedFeed, new: UsedFeed) -> Iterator[Change]:
 def _files(old: dict[str, str], new: dict[str, str]) -> str:
     changed = sum(old[name] != new[name] for name in old.keys() & new.keys())
     counted = {
-        f"of {len(new)} files changed": changed,
-        "files new": len(new.keys() - old.keys()),
-        "files gone": len(old.keys() - new.keys()),
+        "changed": f"{changed} of {len(new)}" if changed else "",
+        "added": str(len(new.keys() - old.keys()) or ""),
+        "gone": str(len(old.keys() - new.keys()) or ""),
     }
-    return ", ".join(f"{number} {what}" for what, number in counted.items() if number) or "files in another order"
+    return (
+        ", ".join(f"files {what}: {number}" for what, number in counted.items() if number) or "files in another order"
+    )
 
 
 def _shards(old: UsedInputs, new: UsedInputs) -> Iterator[Change]:
