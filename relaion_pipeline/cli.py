@@ -29,6 +29,8 @@ DATA = click.option(
     help="The data root: the folder that holds relaion.toml.",
 )
 
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
 
 def _told(command: Callable[..., None]) -> Callable[..., None]:
     """Show an error that says what to do as one, without a traceback; the exit status is 1."""
@@ -151,6 +153,11 @@ def release(data: Path, version: str | None) -> None:
         )
         raise click.ClickException("\n".join([*outcome.failures, left]))
     report_tables.show_release(outcome.folder, made=outcome.made)
+    if outcome.newest is not None:
+        click.echo(
+            f"That is not the newest: {outcome.newest} is, and `relaion rollback` took current back from it. Changed "
+            f"inputs make a new release; `relaion rollback {outcome.newest}` goes back to it."
+        )
 
 
 @main.command()
@@ -190,7 +197,7 @@ def verify(release: str, data: Path, key: Path | None, editions: tuple[str, ...]
 @DATA
 @_told
 def status(data: Path) -> None:
-    """Show lists, shards and the current release, whether anything changed since, and what to look at.
+    """Show lists, shards and the current release, what changed since and has to be done again, and what to look at.
 
     \b
     Example:
@@ -199,6 +206,75 @@ def status(data: Path) -> None:
     from relaion_pipeline import status as statuses  # noqa: PLC0415  (reads and digests all inputs)
 
     report_tables.show_status(statuses.of(DataRoot.at(data)))
+
+
+@main.command()
+@DATA
+@AS_JSON
+@_told
+def releases(data: Path, as_json: bool) -> None:
+    """List all releases: what each held, why it came to be, where it was published, and which is current.
+
+    \b
+    Example:
+        relaion releases --data demo
+    """
+    from relaion_pipeline.history import releases as past  # noqa: PLC0415  (imports DuckDB)
+
+    found = past.all_of(DataRoot.at(data))
+    if as_json:
+        click.echo(json.dumps([each.as_json() for each in found], indent=1))
+    else:
+        report_tables.show_releases(found)
+
+
+@main.command()
+@click.argument("before", required=False)
+@click.argument("after", default="current")
+@DATA
+@AS_JSON
+@_told
+def diff(before: str | None, after: str, data: Path, as_json: bool) -> None:
+    """Compare release BEFORE with release AFTER: counts by subset and reason, and the inputs that changed.
+
+    AFTER is the current release where it is left out, BEFORE the one before that.
+
+    \b
+    Examples:
+        relaion diff --data demo
+        relaion diff 2026-01-31.001 2026-02-28.001 --data demo --json
+    """
+    from relaion_pipeline.history import comparison  # noqa: PLC0415  (imports DuckDB)
+
+    found = comparison.compare(DataRoot.at(data), before, after)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=1))
+    else:
+        report_tables.show_comparison(found)
+
+
+@main.command()
+@click.argument("version")
+@DATA
+@_told
+def rollback(version: str, data: Path) -> None:
+    """Make release VERSION current, once its files are found whole. No release is changed or removed.
+
+    It holds until changed inputs make a newer release; `relaion rollback` to the newest takes it back.
+
+    \b
+    Example:
+        relaion rollback 2026-01-31.001 --data demo
+    """
+    from relaion_pipeline import launch  # noqa: PLC0415  (imports Dagster)
+
+    made = launch.roll_back(DataRoot.at(data), version)
+    click.echo(f"current was {made.was or 'nothing'} and is {made.to}.")
+    if made.to != made.newest:
+        click.echo(
+            f"{made.newest} is newer: {made.to} may hold rows that lists named since. Compare with: "
+            f"relaion diff {made.to} {made.newest}"
+        )
 
 
 @main.command()

@@ -4,6 +4,9 @@ from relaion_pipeline.audit.published import NoReleaseError
 from relaion_pipeline.database import QueryError
 from relaion_pipeline.feeds.blocklist import BlocklistError
 from relaion_pipeline.feeds.errors import FeedError
+from relaion_pipeline.history.rollback import RollbackError
+from relaion_pipeline.ledger.segments import LedgerError
+from relaion_pipeline.ledger.settling import SettlingError
 from relaion_pipeline.publish.errors import PublishError
 from relaion_pipeline.release.editions import EditionError
 from relaion_pipeline.release.lock import LockedError
@@ -21,14 +24,17 @@ EXPECTED_ERRORS = (
     EditionError,
     FeedError,
     KeywordError,
+    LedgerError,
     LockedError,
     ManifestError,
     NoReleaseError,
     PublishError,
     QueryError,
     ReleaseRefusedError,
+    RollbackError,
     ScreeningError,
     SettingsError,
+    SettlingError,
     SignatureError,
     ShardError,
     VerificationError,

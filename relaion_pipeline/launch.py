@@ -7,16 +7,21 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 
 from relaion_pipeline import definitions, progress, report_tables, settings
 from relaion_pipeline.audit import published
 from relaion_pipeline.definitions import DATA_VARIABLE
+from relaion_pipeline.history import rollback
+from relaion_pipeline.history.rollback import Rollback
 from relaion_pipeline.jobs import RELEASE_JOB
 from relaion_pipeline.layout import DataRoot, make_private, write_text
-from relaion_pipeline.release import readiness, versions
+from relaion_pipeline.release import lock, readiness, versions
 from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.release.lock import Holder
+from relaion_pipeline.resources import run_is_over
 from relaion_pipeline.shards import ShardError
 
 INSTANCE_SETTINGS = """\
@@ -35,6 +40,7 @@ class Outcome:
     folder: Path | None  # of the current release
     made: bool  # whether this run made it
     failures: tuple[str, ...] = ()
+    newest: str | None = None  # the newest release, where a rollback made another one current
 
 
 def prepare_home(root: DataRoot) -> Path:
@@ -54,8 +60,9 @@ def release(root: DataRoot, version: str | None = None) -> Outcome:
     inputs = Inputs(root, settings.load(root.path))
     unchanged = inputs.unchanged_release()
     if unchanged is not None:
-        versions.make_current(root, unchanged)
-        return Outcome(root.release(unchanged), made=False)
+        rollback.settle(root, unchanged)
+        moved = rollback.in_force(root)
+        return Outcome(versions.current(root), made=False, newest=moved.newest if moved else None)
     if version is not None:
         readiness.check_version(root, version)
     rows = _rows(inputs)
@@ -77,6 +84,20 @@ def release(root: DataRoot, version: str | None = None) -> Outcome:
             made = Inputs(root, inputs.settings).unchanged_release() is not None  # and only its publishing failed
             return Outcome(versions.current(root), made=made, failures=_failures(result))
     return Outcome(published.current_release(root), made=True)
+
+
+def roll_back(root: DataRoot, version: str) -> Rollback:
+    """Make another release current, while no run works on the data root.
+
+    Raises:
+        LockedError: a run makes a release.
+        NoReleaseError, RollbackError, ManifestError: there is no such release, or it is not whole.
+    """
+    os.environ["DAGSTER_HOME"] = str(prepare_home(root))
+    with dg.DagsterInstance.get() as instance:
+        holder = Holder.of_process(f"rollback-{uuid4()}", os.getpid())
+        with lock.held(root, holder, run_is_over(instance)):
+            return rollback.roll_back(root, version)
 
 
 def _rows(inputs: Inputs) -> int | None:

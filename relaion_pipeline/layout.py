@@ -18,6 +18,9 @@ RESEARCH = "research"
 RESEARCH_SAFE = "research-safe"
 EDITIONS = (RESEARCH, RESEARCH_SAFE)
 
+BUILDING = ".building-"
+REMOVING = ".removing-"
+
 
 @dataclass(frozen=True)
 class DataRoot:
@@ -145,6 +148,15 @@ class DataRoot:
     def release_record(self, version: str) -> Path:
         return self.private / "releases" / f"{version}.json"
 
+    def kept_manifest(self, version: str) -> Path:
+        """Copy of the manifest of a release that retention removed."""
+        return self.private / "releases" / f"{version}.manifest.json"
+
+    @property
+    def rollbacks(self) -> Path:
+        """Each time that `current` was moved by hand, a line each."""
+        return self.private / "rollbacks.jsonl"
+
     @property
     def signing_key(self) -> Path:
         """The key that releases are signed with."""
@@ -167,7 +179,11 @@ class DataRoot:
 
     def building(self, version: str) -> Path:
         """Where a release is put together before the one rename that makes it appear."""
-        return self.releases / f".building-{version}"
+        return self.releases / f"{BUILDING}{version}"
+
+    def removing(self, version: str) -> Path:
+        """A release on its way out: it disappears with one rename, before its files go."""
+        return self.releases / f"{REMOVING}{version}"
 
 
 def make_private(folder: Path) -> Path:

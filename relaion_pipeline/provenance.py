@@ -6,13 +6,21 @@ What does not: digests of files (`shards`), lineage of releases (`release`).
 
 import hashlib
 import json
+import platform
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from relaion_pipeline import __version__
 
-_DECIDING = ("links", "feeds", "shards", "screening", "verification", "release", "audit")
+_DECIDING = ("links", "feeds", "shards", "screening", "ledger", "verification", "release", "audit")
 """Packages whose code decides what a release holds. Orchestration, the command line and pictures do not."""
+
+DECIDING_LIBRARIES = ("can-ada", "duckdb", "mmh3", "numpy", "publicsuffixlist", "pyarrow", "regex")
+"""Libraries that read, match and write rows: another version may give other bytes. Published with a release."""
+
+_OTHER_LIBRARIES = ("cryptography", "dagster", "great-expectations", "ijson", "matplotlib", "pydantic")
 
 
 @cache
@@ -24,6 +32,19 @@ def code_version() -> str:
         for path in sorted(path for ending in ("py", "j2") for path in (package / name).rglob(f"*.{ending}")):
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{__version__}+{digest.hexdigest()[:12]}"
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that take part in making a release, and of Python; what is not installed is left out.
+
+    Those of `DECIDING_LIBRARIES` may decide bytes of a release.
+    """
+    found = {"python": platform.python_version()}
+    for name in (*DECIDING_LIBRARIES, *_OTHER_LIBRARIES):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def key_of(*parts: object) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -24,6 +26,9 @@ from rich.table import Table
 
 from relaion_pipeline.audit.published import Finding
 from relaion_pipeline.clean import Outcome
+from relaion_pipeline.history.changes import Change, Stage, describe_waiver
+from relaion_pipeline.history.comparison import Comparison, Line
+from relaion_pipeline.history.releases import PastRelease
 from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.progress import Listener
 from relaion_pipeline.release import manifest
@@ -175,11 +180,116 @@ def show_status(status: Status) -> None:
     console.print(subsets)
     for warning in status.warnings:
         console.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True, highlight=False)
-    if status.current is None:
+    _show_standing(console, status)
+
+
+def _show_standing(console: Console, status: Status) -> None:
+    """What is current, and what the next run would do."""
+    if status.newest is None:
         console.print("No release yet; run: relaion release")
-    else:
-        said = "made from just these inputs" if status.unchanged else "inputs changed since; run: relaion release"
+        return
+    if not status.unchanged:
+        _show_changes(console, status.why, f"Changed since release {status.newest}", stages=True)
+        total = sum(subset.shards for subset in status.subsets)
+        told = [
+            str(stage) if stage is Stage.RELEASE else f"{stage}: {n:,} of {total:,} shards"
+            for stage, n in status.stale.items()
+        ]
+        console.print("To do again", *told, sep="\n  ", highlight=False, markup=False)
+    if status.surplus:
+        console.print(f"The next release removes, by \\[retention]: {', '.join(status.surplus)}", highlight=False)
+    said = "made from just these inputs" if status.unchanged else "inputs changed since; run: relaion release"
+    if status.current == status.newest:
         console.print(f"Current release: {status.current}, {said}", highlight=False)
+    else:
+        console.print(f"Current release: {status.current}, not the newest. {status.newest}: {said}", highlight=False)
+
+
+def _show_changes(console: Console, changes: tuple[Change, ...] | None, title: str, *, stages: bool = False) -> None:
+    """Print what changed, with `stages` also what that puts behind."""
+    if changes is None:
+        console.print(f"{title}: not known, since a record does not say what went in", highlight=False)
+        return
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("what changed", "so these are behind") if stages else ("what changed",):
+        table.add_column(column, overflow="fold")
+    for change in changes:
+        table.add_row(escape(change.text), *([", ".join(change.stages)] if stages else []))
+    if not changes:
+        table.add_row("nothing")
+    console.print(table)
+
+
+def show_releases(releases: list[PastRelease]) -> None:
+    """Print all releases, oldest first."""
+    console = Console()
+    if not releases:
+        console.print("No release yet; run: relaion release")
+        return
+    table = Table(title="Releases", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("release (UTC)", no_wrap=True)
+    table.add_column("rows", justify="right")
+    table.add_column("")
+    table.add_column("why", overflow="fold")
+    for each in releases:
+        counts = _counted(each)
+        numbers, names = ("\n".join(column) for column in zip(*counts, strict=True))
+        table.add_row(escape("\n".join(_said(each))), numbers, names, escape("\n".join(each.why)))
+        table.add_section()
+    console.print(table)
+
+
+def _said(release: PastRelease) -> Iterator[str]:
+    """Version, time and state of a release, a line each."""
+    yield release.version
+    if release.record and release.record.made_at:
+        yield f"{datetime.fromisoformat(release.record.made_at):%Y-%m-%d %H:%M}"
+    if release.current:
+        yield "current"
+    if not release.there:
+        yield "removed by retention"
+    for destination, when in release.published.items():
+        yield f"{destination}: {when[:10] if when else 'not whole'}"
+
+
+def _counted(release: PastRelease) -> list[tuple[str, str]]:
+    """Rows of a release and what they are."""
+    if release.described is None:
+        return [("", "its manifest cannot be read")]
+    total = release.described.total
+    kept = [(total.kept[edition], edition) for edition in EDITIONS]
+    removed = [(rows, f"removed: {reason.replace('_', ' ')}") for reason, rows in total.removed.items() if rows]
+    waivers = [(len(release.described.waivers), "waivers")] if release.described.waivers else []
+    return [(f"{number:,}", name) for number, name in [(total.rows, "in"), *kept, *removed, *waivers]]
+
+
+def show_comparison(found: Comparison) -> None:
+    """Print two releases side by side."""
+    console = Console()
+    before, after = found.before.release, found.after.release
+    table = Table(title=f"{after} against {before}", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("rows", min_width=21)
+    table.add_column("subset")
+    for column in (before, after, "difference"):
+        table.add_column(column, justify="right")
+    for what, grouped in groupby(found.lines, key=lambda line: line.what):
+        lines = list(grouped)
+        if any(line.before or line.after for line in lines):
+            _add_lines(table, what.replace(".", ": ", 1).replace("_", " "), lines)
+    console.print(table)
+    _show_changes(console, found.changes, "Inputs")
+    for waiver in found.after.waivers:
+        console.print(f"waiver in force: {describe_waiver(waiver.model_dump())}", highlight=False, markup=False)
+    told = ", ".join(f"{number:,} {what}" for what, number in found.files.items())
+    console.print(f"Files of editions: {told}", highlight=False)
+
+
+def _add_lines(table: Table, name: str, lines: list[Line]) -> None:
+    for line in lines:
+        difference = f"{line.difference:+,}" if line.difference else ""
+        table.add_row(escape(name), line.subset, f"{line.before:,}", f"{line.after:,}", difference)
+        name = ""
+    table.add_section()
 
 
 def show_cleaned(outcome: Outcome, *, dry_run: bool) -> None:

@@ -6,7 +6,7 @@ Dagster explains the concept under "Resources".
 
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
@@ -41,11 +41,7 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic o
 
     def _lock(self, root: DataRoot, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> None:
         """Take the lock for the run. A run launched step by step in child processes is its parent's."""
-
-        def is_over(run_id: str) -> bool:
-            run = context.instance.get_run_by_id(run_id)
-            return run.is_finished if run is not None else False
-
+        is_over = run_is_over(context.instance)
         parent = parent_process()
         process = parent.pid if parent is not None and parent.pid is not None else os.getpid()
         dead = lock.acquire(root, Holder.of_process(context.run.run_id, process), is_over)
@@ -55,6 +51,16 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic o
                 "Mark that run as cancelled in the UI if it still shows as started.",
                 dead.run,
             )
+
+
+def run_is_over(instance: dg.DagsterInstance) -> Callable[[str], bool]:
+    """Tells of a run whether Dagster knows that it has ended."""
+
+    def is_over(run_id: str) -> bool:
+        run = instance.get_run_by_id(run_id)
+        return run.is_finished if run is not None else False
+
+    return is_over
 
 
 @contextmanager

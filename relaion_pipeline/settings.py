@@ -185,6 +185,16 @@ class Limits(_Model):
     threads: int = Field(0, ge=0, description="worker threads; 0 means one per core")
 
 
+class Retention(_Model):
+    """How long releases are kept."""
+
+    keep_last: int | None = Field(
+        None,
+        ge=1,
+        description="releases to keep, the newest ones; left out: all. What is current or was published stays anyway",
+    )
+
+
 class Settings(_Model):
     """A whole settings file."""
 
@@ -194,6 +204,7 @@ class Settings(_Model):
     nsfw: Nsfw = Nsfw()
     output: Output = Output()
     removals: Removal = Removal()
+    retention: Retention = Retention()
     limits: Limits = Limits()
     waivers: list[Waiver] = Field(default_factory=list)
     publish: dict[Name, Destination] = Field(default_factory=dict)
@@ -228,10 +239,13 @@ class Settings(_Model):
         """The waivers that let rows back which an earlier release removed."""
         return [waiver for waiver in self.waivers if waiver.kind == "removed-before"]
 
+    def deciding(self) -> dict[str, Any]:
+        """What the settings say that can change a release: comments, limits, destinations, retention do not."""
+        return self.model_dump(mode="json", exclude={"limits", "publish", "retention"})
+
     def digest(self) -> str:
-        """SHA-256 of what the settings say that can change a release: comments, order, limits, destinations do not."""
-        content = self.model_dump(mode="json", exclude={"limits", "publish"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of `deciding`, whatever the order of keys."""
+        return hashlib.sha256(json.dumps(self.deciding(), sort_keys=True).encode()).hexdigest()
 
 
 def dagster_name(name: str) -> str:

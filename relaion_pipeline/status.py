@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from relaion_pipeline import settings
 from relaion_pipeline.feeds import compiling, loading
 from relaion_pipeline.feeds.guards import FeedCounts
+from relaion_pipeline.history import changes, retention
+from relaion_pipeline.history.changes import Change, Stage
 from relaion_pipeline.layout import DataRoot
-from relaion_pipeline.release import versions
+from relaion_pipeline.release import records, versions
 from relaion_pipeline.release.inputs import Inputs
 
 _READABLE_BY_OTHERS = stat.S_IRGRP | stat.S_IROTH
@@ -39,7 +41,11 @@ class Status:
     """A whole data root."""
 
     current: str | None  # version of the current release
-    unchanged: bool  # whether that was made from just these inputs
+    unchanged: bool  # whether the newest release was made from just these inputs
+    newest: str | None  # version of the newest release: another than the current one after a rollback
+    why: tuple[Change, ...] | None  # what changed since the newest release; None: its record does not say what went in
+    stale: dict[Stage, int]  # what the next run does again, for how many shards
+    surplus: tuple[str, ...]  # releases that retention removes with the next release
     feeds: tuple[FeedStatus, ...]
     subsets: tuple[SubsetStatus, ...]
     warnings: tuple[str, ...]
@@ -80,10 +86,22 @@ def of(root: DataRoot) -> Status:
         shards = inputs.find(name)
         subsets.append(SubsetStatus(name, len(shards), sum(s.path.stat().st_size for s in shards), subset.slices))
     current = versions.current(root)
+    newest = max(versions.released(root), default=None)
+    why = _changes(inputs, newest)
+    surplus = retention.surplus(root, inputs.settings.retention.keep_last)
     return Status(
         current=current.name if current else None,
-        unchanged=current is not None and inputs.unchanged_release() == current.name,
+        unchanged=newest is not None and inputs.unchanged_release() == newest,
+        newest=newest,
+        why=why,
+        stale={stage: len(shards) for stage, shards in changes.stale(why or (), inputs.used.shards).items()},
+        surplus=tuple(surplus),
         feeds=tuple(feeds),
         subsets=tuple(subsets),
         warnings=tuple(warnings),
     )
+
+
+def _changes(inputs: Inputs, newest: str | None) -> tuple[Change, ...] | None:
+    record = records.read(inputs.root, newest) if newest else None
+    return changes.between(record.inputs, inputs.used) if record and record.inputs else None

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 from relaion_pipeline.feeds.declaration import Feed
 from relaion_pipeline.publish.declaration import Destination
-from relaion_pipeline.settings import Columns, Dataset, Limits, Nsfw, Output, Removal, Subset, Waiver
+from relaion_pipeline.settings import Columns, Dataset, Limits, Nsfw, Output, Removal, Retention, Subset, Waiver
 
 KEYWORDS = (
     "# One word or phrase a line; matched whole, whatever its case. Scripts without spaces match anywhere.\nnsfw\n"
@@ -30,6 +30,7 @@ _VALUES = {
 _EXAMPLES = {
     "link": '"url"',
     "to": '"s3://bucket/folder"',
+    "keep_last": "12",
     "kind": '"unanswerable-feed"',
     "feed": '"partner-images"',
     "reason": '"the subset has no image hashes"',
@@ -47,6 +48,7 @@ def settings_text() -> str:
         ("nsfw", Nsfw, True),
         ("output", Output, True),
         ("removals", Removal, True),
+        ("retention", Retention, True),
         ("limits", Limits, True),
         ("[waivers]", Waiver, False),
         ("publish.mirror", Destination, False),

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from relaion_pipeline.assets import graph, inputs, publication, release, slices
+from relaion_pipeline.assets import graph, inputs, ledger, publication, release, slices
 from relaion_pipeline.settings import Settings
 
 
@@ -16,6 +16,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         inputs.compiled_blocklist(settings),
         *(inputs.shards(part) for part in parts),
         *(slices.screened(settings, part) for part in parts),
+        ledger.settled(settings),
         *(slices.written(settings, part) for part in parts),
         *(slices.verified(settings, part) for part in parts),
         release.edition_set(settings),

@@ -18,6 +18,7 @@ OWNER = "team:release-engineering"
 SETTINGS = dg.AssetKey("settings")
 KEYWORDS = dg.AssetKey("keywords")
 BLOCKLIST = dg.AssetKey("blocklist")
+LEDGER = dg.AssetKey("ledger")
 EDITION_SET = dg.AssetKey("edition_set")
 RELEASE = dg.AssetKey("release")
 PUBLISHED_RELEASE = dg.AssetKey("published_release")

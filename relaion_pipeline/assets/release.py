@@ -9,11 +9,11 @@ import dagster as dg
 
 from relaion_pipeline.assets import graph
 from relaion_pipeline.assets.metadata import pictures, removals_table
-from relaion_pipeline.assets.slices import screener, verifier
+from relaion_pipeline.assets.slices import settler, verifier
+from relaion_pipeline.history import retention, rollback
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.release import assemble, manifest, readiness, versions
 from relaion_pipeline.release.documents import REPORT
-from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.resources import Workspace
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.settings import Settings
@@ -31,7 +31,8 @@ def edition_set(settings: Settings) -> dg.AssetsDefinition:
     @graph.asset(
         graph.EDITION_SET,
         deps=[
-            *(part.key(stage) for part in graph.slices(settings) for stage in ("screened", "verified")),
+            *(part.key(stage) for part in graph.slices(settings) for stage in ("verified",)),
+            graph.LEDGER,
             graph.SETTINGS,
             graph.KEYWORDS,
             *graph.feed_keys(settings),
@@ -42,8 +43,7 @@ def edition_set(settings: Settings) -> dg.AssetsDefinition:
     )
     def collected(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
         with workspace.inputs(context) as inputs:
-            screener(inputs).refuse_broad_entries(inputs.shards)
-            counts = counts_by_subset(inputs)
+            counts = settler(inputs).counts_by_subset(inputs.shards)
             total = sum(counts.values(), Counts())
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(inputs.sha256),
@@ -71,14 +71,17 @@ def release(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, workspace: Workspace, config: ReleaseConfig
     ) -> dg.MaterializeResult[None]:
         with workspace.inputs(context) as inputs:
-            ready = readiness.check(inputs, screener(inputs), verifier(inputs))
+            ready = readiness.check(inputs, settler(inputs), verifier(inputs))
             version = inputs.unchanged_release()
             if version is None:
                 version = config.version or versions.next_version(inputs.root, datetime.now(UTC).date())
-                assemble.assemble(inputs.root, inputs, ready, version)
+                assemble.assemble(inputs.root, inputs, ready, version, context.run.run_id)
             else:
                 context.log.info("Release %s was made from just these inputs; nothing to do.", version)
-                versions.make_current(inputs.root, version)
+                rollback.settle(inputs.root, version)
+            retained = retention.apply(inputs.root, inputs.settings.retention.keep_last)
+            for problem in retained.problems:
+                context.log.warning("%s", problem)
             total = sum(ready.counts.values(), Counts())
             digests = [[each.stem, each.safe.sha256, each.extra.sha256] for each in ready.staged]
             folder = inputs.root.release(version)
@@ -92,17 +95,9 @@ def release(settings: Settings) -> dg.AssetsDefinition:
                     "Data Docs": dg.MetadataValue.path(inputs.root.data_docs / "index.html"),
                     **{f"rows in {edition}": rows for edition, rows in total.kept.items()},
                     "removals": dg.MetadataValue.md(removals_table(ready.counts)),
+                    **({"releases removed": ", ".join(retained.removed)} if retained.removed else {}),
                     **pictures(manifest.read(folder)),
                 },
             )
 
     return released
-
-
-def counts_by_subset(inputs: Inputs) -> dict[str, Counts]:
-    """What screening counted, by subset."""
-    screening = screener(inputs)
-    return {
-        subset: screening.counts([inputs.stock(shard) for shard in inputs.find(subset)])
-        for subset in inputs.settings.subsets
-    }

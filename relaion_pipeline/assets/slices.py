@@ -10,6 +10,7 @@ from relaion_pipeline.assets import graph
 from relaion_pipeline.assets.graph import Slice
 from relaion_pipeline.assets.metadata import column_schema
 from relaion_pipeline.layout import RESEARCH, RESEARCH_SAFE
+from relaion_pipeline.ledger.settling import Settler
 from relaion_pipeline.progress import of
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.release import editions, statistics
@@ -28,6 +29,11 @@ def screener(inputs: Inputs) -> Screener:
     return Screener(inputs.root, inputs.settings, inputs.blocklist, inputs.keywords)
 
 
+def settler(inputs: Inputs) -> Settler:
+    """The settling of these inputs' findings."""
+    return Settler(inputs.root, inputs.settings, screener(inputs), inputs.ledger)
+
+
 def verifier(inputs: Inputs) -> Verifier:
     """The verification of these inputs, which reads the partners' files itself."""
     lists = listed.read_lists(inputs.settings, inputs.root)
@@ -35,26 +41,26 @@ def verifier(inputs: Inputs) -> Verifier:
 
 
 def screened(settings: Settings, part: Slice) -> dg.AssetsDefinition:
-    """The asset of one slice's verdicts."""
+    """The asset of one slice's findings."""
 
     @graph.asset(
         part.key("screened"),
         deps=[part.key("shards"), graph.BLOCKLIST, graph.KEYWORDS, graph.SETTINGS, *graph.feed_keys(settings)],
         group=part.subset,
         kinds={"duckdb"},
-        description=f"Verdicts on the rows of slice {part.name}: which go, and why. Private.",
+        description=f"What lists and rules say of the rows of slice {part.name}. Private.",
     )
-    def verdicts(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+    def findings(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
         with workspace.inputs(context) as inputs:
             shards = _stock(inputs, part)
             screening = screener(inputs)
             screening.screen(shards, of("screened"))
             return dg.MaterializeResult(
-                data_version=dg.DataVersion(key_of([screening.key(shard) for shard in shards])),
+                data_version=dg.DataVersion(screening.key(shards)),
                 metadata={"dagster/row_count": sum(shard.rows for shard in shards), "shards": len(shards)},
             )
 
-    return verdicts
+    return findings
 
 
 def written(settings: Settings, part: Slice) -> dg.AssetsDefinition:
@@ -62,7 +68,7 @@ def written(settings: Settings, part: Slice) -> dg.AssetsDefinition:
 
     @graph.asset(
         part.key("editions"),
-        deps=[part.key("screened"), part.key("shards"), graph.KEYWORDS, graph.SETTINGS, *graph.feed_keys(settings)],
+        deps=[graph.LEDGER, part.key("shards"), graph.KEYWORDS, graph.SETTINGS, *graph.feed_keys(settings)],
         group=part.subset,
         kinds={"parquet"},
         description=f"Edition files of slice {part.name}, not yet released.",

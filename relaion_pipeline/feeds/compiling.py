@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from relaion_pipeline import links
 from relaion_pipeline.feeds import keys, loading
+from relaion_pipeline.feeds.declaration import Feed
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, TEXT_KINDS, Kind
 from relaion_pipeline.feeds.guards import FeedCounts, Guard
 from relaion_pipeline.layout import DataRoot, make_private, written_whole
@@ -61,8 +62,7 @@ def compile_feed(
         FeedError: it cannot be read, or a guard refuses it.
     """
     feed = settings.feeds[name]
-    paths = loading.files(feed, root.path)
-    files = {_relative(path, root): digests.sha256(path) for path in paths}
+    files = files_of(feed, root, digests)
     declared = feed.model_dump(mode="json", exclude={"partner", "version"})
     key = key_of(name, files, declared, settings.waived_entries(name), code_version())
     path = root.compiled_feed(name)
@@ -82,6 +82,15 @@ def compile_feed(
         compiled = CompiledFeed(name, key, files, guard.finish())
         writer.add_key_value_metadata({_METADATA_KEY: json.dumps(asdict(compiled), sort_keys=True).encode()})
     return compiled
+
+
+def files_of(feed: Feed, root: DataRoot, digests: DigestCache) -> dict[str, str]:
+    """The files of a feed as they lie there, relative to the data root, and their SHA-256, in the order of reading.
+
+    Raises:
+        FeedError: there is none.
+    """
+    return {_relative(path, root): digests.sha256(path) for path in loading.files(feed, root.path)}
 
 
 def read_header(path: Path) -> CompiledFeed | None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import duckdb
@@ -20,7 +20,7 @@ from relaion_pipeline import database
 from relaion_pipeline.database import literal
 from relaion_pipeline.feeds import compiling, keys
 from relaion_pipeline.layout import DataRoot, make_private, write_text
-from relaion_pipeline.ledger import cover
+from relaion_pipeline.ledger import cover, segments
 from relaion_pipeline.ledger.segments import EFFECT_SQL, Ledger
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.screening import findings, matching, verdicts
@@ -119,15 +119,31 @@ class Settler:
                 progress(each.shard.rows)
         write_text(self.root.settlement, json.dumps(asdict(Settlement(key, returned))))
 
-    def counts(self, shards: Sequence[StockedShard]) -> Counts:
-        """Sum of what the verdicts of `shards` counted."""
-        total = Counts()
+    def remember(self, release: str, shards: Sequence[StockedShard]) -> Ledger:
+        """Append to the ledger what `release` is the first to remove. Verdicts stay settled: they hold it already."""
+        settlement = read_settlement(self.root)
+        assert settlement is not None  # a release is made of settled verdicts
+        versions = {name: feed.version for name, feed in self.settings.feeds.items()}
+        ledger = segments.append(self.root, self.ledger, release, shards, versions)
+        key = replace(self, ledger=ledger).key(shards)
+        write_text(self.root.settlement, json.dumps(asdict(replace(settlement, key=key))))
+        return ledger
+
+    def counts_by_subset(self, shards: Sequence[StockedShard]) -> dict[str, Counts]:
+        """What the verdicts of `shards` counted."""
+        counts = {subset: Counts() for subset in self.settings.subsets}
         for shard in shards:
             header = verdicts.read_header(self.root.verdicts(shard.subset, shard.stem))
             if header is None:
                 raise SettlingError(f"{shard.name}: no verdicts; materialise `ledger`")
-            total += header.counts
-        return total
+            counts[shard.subset] += header.counts
+        return counts
+
+    def header(self, shard: StockedShard) -> Header | None:
+        """The header of a shard's verdicts, if they are of its findings as they are now."""
+        header = verdicts.read_header(self.root.verdicts(shard.subset, shard.stem))
+        record = self.screener.stands(shard)
+        return header if header and record and header.key == self._key(shard, record) else None
 
     def _record(self, shard: StockedShard) -> Record:
         record = self.screener.stands(shard)

@@ -97,6 +97,26 @@ def alone(root: DataRoot, destination: str) -> Iterator[None]:
         yield
 
 
+def published(root: DataRoot) -> dict[str, dict[str, str | None]]:
+    """Version -> destination -> when it was published there; None: it is being sent, or sending it broke off.
+
+    Raises:
+        PublishError: a record cannot be read, so that nobody can tell.
+    """
+    found: dict[str, dict[str, str | None]] = {}
+    for path in sorted(root.publication("*").parent.glob("*.json")):
+        try:
+            known = Publication.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            raise PublishError(
+                f"{path}: cannot be read, so what was published there is not known; restore it from a backup, or "
+                "delete it and run `relaion publish`, which looks what is there"
+            ) from None
+        for version, sending in known.releases.items():
+            found.setdefault(version, {})[path.stem] = sending.published
+    return found
+
+
 def _read(root: DataRoot, destination: str, to: str) -> Publication:
     """A lost or broken record, or one of another place under this name, only costs time: what is there is read back."""
     try:

@@ -11,11 +11,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from relaion_pipeline import links
-from relaion_pipeline.layout import PUBLIC_FILE_MODE, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.layout import BUILDING, PUBLIC_FILE_MODE, REMOVING, RESEARCH, RESEARCH_SAFE, DataRoot, write_text
+from relaion_pipeline.ledger.segments import Ledger
+from relaion_pipeline.ledger.settling import read_settlement
+from relaion_pipeline.provenance import DECIDING_LIBRARIES, code_version, key_of, library_versions
 from relaion_pipeline.release import (
     documents,
     editions,
@@ -39,13 +42,13 @@ from relaion_pipeline.release.manifest import (
     Rule,
     SourceShard,
     SubsetCounts,
+    WaiverRecord,
 )
 from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError, check_version
 from relaion_pipeline.release.records import ReleaseRecord
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.verification.gate import ALL_CHECKS
 
-_BUILDING = ".building-"
 _GUESSABLE_BELOW = 1_000
 """Usable entries below which a list's digest is not published: who holds the source could try its links against it."""
 
@@ -55,8 +58,12 @@ def assemble(
     inputs: Inputs,
     ready: Ready,
     version: str,
+    run_id: str | None = None,
 ) -> Path:
-    """Make the release `version` from what `readiness.check` found ready, and return its folder."""
+    """Make the release `version` from what `readiness.check` found ready, and return its folder.
+
+    `run_id` names the Dagster run that makes it, for the private record.
+    """
     check_version(root, version)
     with _disk_errors(root):
         clear_leftovers(root)
@@ -73,7 +80,9 @@ def assemble(
         write_text(building / manifest.CHECKSUMS, _checksums(building, published), mode=PUBLIC_FILE_MODE)
         signature.sign(building, manifest.CHECKSUMS, root)
         _make_durable(building)
-        records.write(ReleaseRecord(version, inputs.sha256, ready.gate.evidence_sha256), root)
+        # Before the release appears: rows that it lacks must be remembered from then on, whatever happens.
+        ledger = ready.settler.remember(version, inputs.shards)
+        records.write(_record(inputs, ready, version, run_id, ledger), root)
         target = root.release(version)
         building.rename(target)
         _sync_folder(root.releases)
@@ -94,10 +103,10 @@ def _disk_errors(root: DataRoot) -> Iterator[None]:
 
 
 def clear_leftovers(root: DataRoot) -> None:
-    """Remove what runs that were killed left: an unfinished release, and files half written."""
+    """Remove what runs that were killed left: a release unfinished or half removed, and files half written."""
     if root.releases.is_dir():
         for path in root.releases.iterdir():
-            if path.name.startswith(_BUILDING):
+            if path.name.startswith((BUILDING, REMOVING)):
                 shutil.rmtree(path)
     for path in root.private.rglob(".*.tmp"):
         process = path.name.split(".")[-2]
@@ -109,6 +118,20 @@ def published_name(edition: str, subset: str, stem: str, part: str) -> str:
     """Path of a file in a release: safe rows stand under the same name in both editions."""
     suffix = "" if part == editions.SAFE else f".{part}"
     return f"{edition}/{subset}/{stem}{suffix}.parquet"
+
+
+def _record(inputs: Inputs, ready: Ready, version: str, run_id: str | None, ledger: Ledger) -> ReleaseRecord:
+    return ReleaseRecord(
+        version=version,
+        ledger_sha256=ledger.sha256,
+        inputs_sha256=inputs.sha256,
+        evidence_sha256=ready.gate.evidence_sha256,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        run_id=run_id,
+        inputs=inputs.used,
+        libraries=library_versions(),
+        counts=ready.counts_by_shard,
+    )
 
 
 def _link(shard: StagedShard, root: DataRoot, building: Path) -> list[PublishedFile]:
@@ -155,6 +178,7 @@ def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], list
         release=version,
         code_version=code_version(),
         canonicaliser_version=links.VERSION,
+        libraries={name: library_versions()[name] for name in DECIDING_LIBRARIES},
         shards=[
             SourceShard(
                 subset=shard.subset,
@@ -187,7 +211,7 @@ def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], list
             keywords=inputs.keywords.count,
             keywords_sha256=inputs.keywords.digest,
         ),
-        waivers=[manifest.WaiverRecord(**waiver.model_dump()) for waiver in settings.waivers],
+        waivers=_waivers(inputs),
         subsets={name: SubsetCounts(**asdict(subset)) for name, subset in ready.counts.items()},
         total=SubsetCounts(**asdict(sum(ready.counts.values(), Counts()))),
         columns=statistics.columns(inputs.shards),
@@ -196,6 +220,15 @@ def _manifest(inputs: Inputs, ready: Ready, published: list[PublishedFile], list
         removals=lists,
         proof=Proof(checks=[check.name for check in ALL_CHECKS], expectations=ready.gate.expectations),
     )
+
+
+def _waivers(inputs: Inputs) -> list[WaiverRecord]:
+    settlement = read_settlement(inputs.root)
+    returned = iter(settlement.returned if settlement else ())
+    return [
+        WaiverRecord(**waiver.model_dump(), rows=next(returned, None) if waiver.kind == "removed-before" else None)
+        for waiver in inputs.settings.waivers
+    ]
 
 
 def _checksums(building: Path, published: list[PublishedFile]) -> str:

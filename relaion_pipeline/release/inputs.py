@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from relaion_pipeline.feeds import blocklist, compiling, loading
+from relaion_pipeline.feeds import blocklist, compiling
 from relaion_pipeline.feeds.blocklist import Blocklist
 from relaion_pipeline.layout import DataRoot, make_private
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.ledger import segments
+from relaion_pipeline.ledger.segments import Ledger
+from relaion_pipeline.provenance import code_version
 from relaion_pipeline.release import records, versions
+from relaion_pipeline.release.records import UsedFeed, UsedInputs, UsedShard
 from relaion_pipeline.screening import keywords
 from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.settings import Settings
@@ -38,6 +41,13 @@ class Inputs:
         """The blocklist as built last; refuses to be older than its feeds were when compiled."""
         return blocklist.read(self.settings, self.root)
 
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What all releases have removed; refuses to be less than the newest release recorded."""
+        released = versions.released(self.root)
+        record = records.read(self.root, released[-1]) if released else None
+        return segments.read(self.root, record.ledger_sha256 if record else None)
+
     def find(self, subset: str) -> list[Shard]:
         """The shards of a subset."""
         return find(subset, self.settings.subsets[subset], self.root.path)
@@ -56,23 +66,35 @@ class Inputs:
         return tuple(self.stock(shard) for subset in self.settings.subsets for shard in self.find(subset))
 
     @cached_property
-    def sha256(self) -> str:
-        """Digest of all input files, settings and code: releases with the same digest hold the same files."""
-        feeds = {
-            name: [self.digests.sha256(path) for path in loading.files(feed, self.root.path)]
-            for name, feed in self.settings.feeds.items()
-        }
-        shards = [
-            [
-                shard.subset,
-                shard.stem,
-                self.digests.sha256(shard.path),
-                shard.scores and self.digests.sha256(shard.scores),
-            ]
+    def used(self) -> UsedInputs:
+        """What stands in the record of a release; files are digested, nothing is compiled or rendered."""
+        feeds = {}
+        for name, feed in self.settings.feeds.items():
+            files = compiling.files_of(feed, self.root, self.digests)
+            compiled = compiling.read_header(self.root.compiled_feed(name))
+            entries = compiled.counts.usable if compiled and compiled.files == files else None
+            feeds[name] = UsedFeed(partner=feed.partner, version=feed.version, files=files, entries=entries)
+        shards = {
+            f"{shard.subset}/{shard.stem}": UsedShard(
+                source_sha256=self.digests.sha256(shard.path),
+                scores_sha256=self.digests.sha256(shard.scores) if shard.scores else None,
+            )
             for subset in self.settings.subsets
             for shard in self.find(subset)
-        ]
-        return key_of(self.settings.digest(), feeds, self.keywords.digest, shards, code_version())
+        }
+        return UsedInputs(
+            settings=self.settings.deciding(),
+            settings_sha256=self.settings.digest(),
+            keywords_sha256=self.keywords.digest,
+            feeds=feeds,
+            shards=shards,
+            code_version=code_version(),
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all input files, settings and code: releases with the same digest hold the same files."""
+        return self.used.sha256
 
     def compile_feed(self, name: str) -> compiling.CompiledFeed:
         """Compile one feed, unless it stands so already."""

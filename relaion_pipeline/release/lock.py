@@ -6,7 +6,8 @@ The lock is a record of its holder. It needs no clean-up: a holder that has ende
 import fcntl
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def acquire(root: DataRoot, holder: Holder, is_over: Callable[[str], bool]) -> H
         file.truncate(0)
         file.write(json.dumps(asdict(holder)))
         return last
+
+
+@contextmanager
+def held(root: DataRoot, holder: Holder, is_over: Callable[[str], bool]) -> Iterator[None]:
+    """Hold the lock for a short work that is no run, and give it back."""
+    acquire(root, holder, is_over)
+    try:
+        yield
+    finally:
+        with root.lock.open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _read(root.lock) == holder:
+                file.truncate(0)
 
 
 def _read(path: Path) -> Holder | None:

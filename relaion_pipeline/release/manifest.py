@@ -68,11 +68,13 @@ class WaiverRecord(_Model):
     """An exception that an operator answers for."""
 
     kind: str
-    feed: str
+    feed: str | None
     subset: str | None
     entry: int | None
+    release: str | None = None
     reason: str
     by: str
+    rows: int | None = None  # removed-before: removals of earlier releases that it lifts
 
 
 class SubsetCounts(_Model):
@@ -187,6 +189,9 @@ class Manifest(_Model):
     release: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}\.\d{3}$")
     code_version: str
     canonicaliser_version: str
+    libraries: dict[str, str] = Field(
+        default_factory=dict, description="library -> version, of those whose version may decide bytes"
+    )
     shards: list[SourceShard]
     feeds: list[FeedInput]
     nsfw: Rule
@@ -224,11 +229,15 @@ def read(release: Path) -> Manifest:
     Raises:
         ManifestError: there is none, or it does not say what a manifest must.
     """
-    path = release / MANIFEST
+    return read_file(release / MANIFEST)
+
+
+def read_file(path: Path) -> Manifest:
+    """The manifest in the file `path`; errors as of `read`."""
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); is {release} a release?") from None
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); is {path.parent} a release?") from None
     except ValidationError as error:
         places = ", ".join(".".join(str(part) for part in e["loc"]) or "the file" for e in error.errors()[:5])
         raise ManifestError(f"{path}: not a manifest of format relaion-manifest/1; wrong at {places}") from None

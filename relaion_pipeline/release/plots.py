@@ -34,11 +34,16 @@ REASONS = {
     Reason.LISTED_LINK: "listed link",
     Reason.LISTED_DOMAIN: "listed domain",
     Reason.LISTED_PREFIX: "listed prefix",
+    Reason.SAME_LINK: "same link",
+    Reason.REMOVED_BEFORE: "removed before",
+    Reason.COVER: "cover",
     Reason.NO_LINK: "no link",
     Reason.UNREADABLE_HASH: "unreadable hash",
     Reason.UNSAFE_KEYWORD: "very unsafe, keyword",
+    Reason.RULED_OUT_BEFORE: "ruled out before",
     Reason.UNSAFE: "unsafe (safe edition)",
     Reason.NO_SCORE: "no score (safe edition)",
+    Reason.UNSAFE_BEFORE: "unsafe before (safe edition)",
 }
 
 _LIGHT = {name: light for name, (light, _) in COLOURS.items()}

@@ -6,11 +6,10 @@ Nothing is taken from the order in which things ran. What is behind is named, wi
 from dataclasses import dataclass
 
 from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.ledger.settling import Settler
 from relaion_pipeline.release import editions, versions
 from relaion_pipeline.release.editions import StagedShard
 from relaion_pipeline.release.inputs import Inputs
-from relaion_pipeline.screening import verdicts
-from relaion_pipeline.screening.screen import Screener
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.shards.stock import StockedShard
 from relaion_pipeline.verification import evidence as evidence_files
@@ -32,10 +31,12 @@ class Ready:
 
     staged: tuple[StagedShard, ...]
     counts: dict[str, Counts]  # by subset
+    counts_by_shard: dict[str, Counts]  # by `subset/stem`; private
     gate: GateRecord
+    settler: Settler
 
 
-def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
+def check(inputs: Inputs, settler: Settler, verifier: Verifier) -> Ready:
     """Hold everything staged against the inputs as they are now, and the gate's record against the evidence.
 
     Raises:
@@ -43,11 +44,12 @@ def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
     """
     staged, found, behind = [], [], []
     counts = {subset: Counts() for subset in inputs.settings.subsets}
+    by_shard = {}
     for shard in inputs.shards:
-        header = verdicts.read_header(inputs.root.verdicts(shard.subset, shard.stem))
+        header = settler.header(shard)
         edition = editions.read_record(inputs.root, shard.subset, shard.stem)
         proof = evidence_files.read(inputs.root, shard.subset, shard.stem)
-        if header is None or header.key != screener.key(shard):
+        if header is None:
             behind.append(f"{shard.name}: its verdicts are not of the lists, settings and code as they are now")
         elif edition is None or edition.key != editions.key(shard, header, inputs.settings):
             behind.append(f"{shard.name}: its edition files are not of its verdicts as they are now")
@@ -55,14 +57,20 @@ def check(inputs: Inputs, screener: Screener, verifier: Verifier) -> Ready:
             behind.append(f"{shard.name}: its edition files, as they are now, are not verified")
         else:
             counts[shard.subset] += header.counts
+            by_shard[f"{shard.subset}/{shard.stem}"] = header.counts
             staged.append(edition)
             found.append(proof)
     if behind:
         more = f"\nand {len(behind) - _SHOWN} more" if len(behind) > _SHOWN else ""
         listed = "\n".join(behind[:_SHOWN]) + more
         raise ReleaseRefusedError(f"{listed}\nRun `relaion release`, or materialise all of these slices' assets")
-    screener.refuse_broad_entries(inputs.shards)
-    return Ready(tuple(staged), counts, _gate(inputs, found))
+    if not settler.stands(inputs.shards):
+        raise ReleaseRefusedError(
+            "the verdicts were settled before the ledger or another shard changed; run `relaion release`, or materialise "
+            "`ledger` and all that follows from it"
+        )
+    settler.screener.refuse_broad_entries(inputs.shards)
+    return Ready(tuple(staged), counts, by_shard, _gate(inputs, found), settler)
 
 
 def check_version(root: DataRoot, version: str) -> None:

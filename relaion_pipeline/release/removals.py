@@ -23,6 +23,7 @@ from relaion_pipeline.release.manifest import RemovalList, Removals
 from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError
 from relaion_pipeline.release.removal_lists import KINDS, LINKS, ROWS, Head, ListWriter
 from relaion_pipeline.screening import verdicts
+from relaion_pipeline.screening.verdicts import HIDDEN, Reason
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards.stock import StockedShard, asked_together
 
@@ -36,7 +37,8 @@ def write(root: DataRoot, inputs: Inputs, ready: Ready, folder: Path) -> Removal
         ReleaseRefusedError: listed rows are more than their set share of a list; nothing is to be published.
     """
     settings = inputs.settings
-    listed = sum(counts.listed for counts in ready.counts.values())
+    secret = [reason for reason in HIDDEN if reason is not Reason.COVER]
+    listed = sum(counts.removed.get(reason, 0) for counts in ready.counts.values() for reason in secret)
     with (
         database.asking("listing what the editions lack"),
         database.connect(root, settings.limits) as connection,

@@ -17,11 +17,16 @@ _REASONS = {
     Reason.LISTED_LINK: "the link is on a list",
     Reason.LISTED_DOMAIN: "the domain is on a list",
     Reason.LISTED_PREFIX: "the link lies below a listed one",
+    Reason.SAME_LINK: "the link of another row whose image is on a list",
+    Reason.REMOVED_BEFORE: "an earlier release removed it for a list's sake",
+    Reason.COVER: "an ordinary row, removed so that listed ones do not stand out",
     Reason.NO_LINK: "no link, so nothing to compare with lists",
     Reason.UNREADABLE_HASH: "an image hash is given but is none",
     Reason.UNSAFE_KEYWORD: "very unsafe by score, and a keyword in the text",
+    Reason.RULED_OUT_BEFORE: "an earlier release removed it by a rule",
     Reason.UNSAFE: "unsafe by score; from research-safe only",
     Reason.NO_SCORE: "no score; from research-safe only",
+    Reason.UNSAFE_BEFORE: "an earlier release removed it from research-safe; from that only",
 }
 
 

@@ -26,7 +26,7 @@ from relaion_pipeline.release import editions
 from relaion_pipeline.release.editions import StagedShard
 from relaion_pipeline.release.manifest import Column, HostRows, Scores, Statistics
 from relaion_pipeline.screening import verdicts
-from relaion_pipeline.screening.verdicts import BIT, LISTED, RESEARCH_BITS
+from relaion_pipeline.screening.verdicts import BIT, HIDDEN_BITS, RESEARCH_BITS
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards import open_parquet, parts
 from relaion_pipeline.shards.stock import StockedShard
@@ -40,9 +40,8 @@ _DIGITS = 2  # of a host's count that are told
 _FETCHED = 65_536
 
 _ALL_BITS = sum(BIT.values())
-_LISTED_BITS = sum(BIT[reason] for reason in LISTED)
-_RULE_BITS = {RESEARCH: RESEARCH_BITS & ~_LISTED_BITS, RESEARCH_SAFE: _ALL_BITS & ~_LISTED_BITS}
-"""What removes a row from an edition apart from lists."""
+_RULE_BITS = {RESEARCH: RESEARCH_BITS & ~HIDDEN_BITS, RESEARCH_SAFE: _ALL_BITS & ~HIDDEN_BITS}
+"""What removes a row from an edition apart from lists, and what goes with them."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def _gather_one(shard: StockedShard, settings: Settings, root: DataRoot) -> None
 def _key(staged: StagedShard, root: DataRoot) -> str:
     """Digest of the edition files' key and of what the rules say of rows, whether or not lists say it too."""
     rows, bits = verdicts.read_rows(root.verdicts(staged.subset, staged.stem))
-    ruled = bits & ~np.uint16(_LISTED_BITS)
+    ruled = bits & ~np.uint16(HIDDEN_BITS)
     effect = hashlib.sha256(rows[ruled != 0].astype("<i8").tobytes() + ruled[ruled != 0].astype("<u2").tobytes())
     return key_of(staged.key, effect.hexdigest())
 

@@ -103,7 +103,7 @@ def writing(
                     "SELECT fingerprint FROM spelled UNION SELECT fingerprint FROM spelled_hosts ORDER BY 1"
                 ),
             )
-            _add_run(link_keys, connection.sql("SELECT link_key FROM spelled_links ORDER BY 1"))
+            _add_run(link_keys, connection.sql("SELECT link_key FROM link_keys ORDER BY 1"))
 
         yield add
     size = sum(path.stat().st_size for path in paths)
@@ -135,7 +135,7 @@ def spell(
     """Spell the rows of `relation (file, row, link, <image kinds>)` in all that is `asked`.
 
     Fills `spelled (row, fingerprint)`, `spelled_hosts (host, fingerprint)` with each host once, and, `with_links`,
-    `spelled_links (row, link_key)`. The view `row_hosts (file, row, host)` says which rows have a host.
+    `link_keys (row, link_key)`. The view `row_hosts (file, row, host)` says which rows have a host.
     """
     connection.execute("CREATE OR REPLACE TEMP TABLE spelled (row bigint, fingerprint ubigint)")
     connection.execute("CREATE OR REPLACE TEMP TABLE spelled_hosts (host varchar, fingerprint ubigint)")
@@ -149,7 +149,7 @@ def spell(
     if with_links:
         key = keys.private_link_key_sql(salt, "link")
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE spelled_links AS "
+            f"CREATE OR REPLACE TEMP TABLE link_keys AS "
             f"SELECT row, {key} AS link_key FROM {relation} WHERE link IS NOT NULL"
         )
 

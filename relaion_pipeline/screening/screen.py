@@ -56,6 +56,10 @@ class Screener:
             code_version(),
         )
 
+    def key(self, shards: Sequence[StockedShard]) -> str:
+        """Digest of all that the findings of `shards` depend on."""
+        return key_of([self.rules(shard) for shard in shards], self.blocklist.keys_by_feed)
+
     def stands(self, shard: StockedShard) -> Record | None:
         """The record of the shard's findings, if they answer for rows, rules and lists as they are now."""
         record = findings.read_record(self.root, shard.subset, shard.stem)
