@@ -95,9 +95,7 @@ class Waiver(_Model):
     """A named exception that an operator answers for."""
 
     kind: Literal["unanswerable-feed", "quarantined-entry", "removed-before"] = Field(description="what is waived")
-    feed: Name | None = Field(
-        None, description="the feed it concerns; removed-before: left out for what rules removed"
-    )
+    feed: Name | None = Field(None, description="the feed it concerns; removed-before: left out for what rules removed")
     subset: Name | None = Field(None, description="one subset; left out: all")
     entry: int | None = Field(None, ge=1, description="quarantined-entry: the entry's number in the feed")
     release: str | None = Field(None, description="removed-before: the release that removed the rows; left out: any")

@@ -20,6 +20,14 @@ from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.settings import Settings
 
+_ENTRIES = {
+    "kind": "utinyint",
+    "feed": "usmallint",
+    "key": "uhugeint",
+    "host": "uhugeint",
+    "fingerprint": "ubigint",
+    "mark": "ubigint",
+}
 MATCHABLE = tuple(kind for kind in Kind if kind is not Kind.UNMATCHABLE)
 
 
@@ -67,9 +75,7 @@ class Blocklist:
     @cached_property
     def lists(self) -> Lists:
         """What is listed, by kind and form."""
-        forms = {
-            kind: frozenset(self.link_forms[name] for name in names) for kind, names in self.feeds_by_kind.items()
-        }
+        forms = {kind: frozenset(self.link_forms[name] for name in names) for kind, names in self.feeds_by_kind.items()}
         return Lists(frozenset(self.feeds_by_kind), forms, compiling.salt_of(self.root))
 
     def open(self, connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> Lists:
@@ -113,10 +119,7 @@ class Blocklist:
 
         A prefix has the fingerprint of its host, since links are cut into prefixes only where the host is listed.
         """
-        parts = [
-            "SELECT NULL::utinyint AS kind, NULL::usmallint AS feed, NULL::uhugeint AS key, NULL::uhugeint AS host, "
-            "NULL::ubigint AS fingerprint, NULL::ubigint AS mark WHERE false"
-        ]
+        parts = [f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in _ENTRIES.items())} WHERE false"]
         for number in numbers:
             feed = self.feeds[number]
             path = database.literal(str(self.root.compiled_feed(feed.name)))
@@ -138,8 +141,8 @@ class Blocklist:
                     mark = fingerprint
                 condition = "" if kind is Kind.PREFIX else f" WHERE kind = '{kind}'"
                 parts.append(
-                    f"SELECT {kind_id(kind)}, {number}, (high::uhugeint << 64) | low::uhugeint, {host}, {fingerprint}, {mark} "
-                    f"FROM {listed}{condition}"
+                    f"SELECT {kind_id(kind)}, {number}, (high::uhugeint << 64) | low::uhugeint, {host}, {fingerprint}, "
+                    f"{mark} FROM {listed}{condition}"
                 )
         return " UNION ALL ".join(parts)
 

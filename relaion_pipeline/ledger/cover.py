@@ -1,8 +1,8 @@
 """Cover: ordinary rows that are removed along with listed ones, so that whoever compares releases learns little.
 
-A row that a list names and no public rule removes stands out: it was there, and is gone. So that at most a set share of
-such rows is listed, others like them go too, for good: of the same shard, as near in score, top-level domain and length
-of text as there are. Which ones, a keyed hash decides. `docs/cover.md` gives the promise, its limits and the arithmetic.
+A row that a list names and no public rule removes stands out: it was there, and is gone. So that at most a set share
+of such rows is listed, others like them go too, for good: of the same shard, as near in score, top-level domain and
+length of text as there are. Which ones, a keyed hash decides. `docs/cover.md` gives promise, limits and arithmetic.
 """
 
 import math
@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import duckdb
 
 from relaion_pipeline.feeds import keys
-from relaion_pipeline.screening.verdicts import BIT, RESEARCH_BITS, Reason
+from relaion_pipeline.screening.verdicts import BIT, RESEARCH_BITS
 from relaion_pipeline.settings import Columns
 
 SCORE_BINS = 20
 """Bins of the score in which rows count as alike: the usual thresholds, 0.45 and 0.95, are edges of bins."""
 
-Cell = tuple[bool, int | str | None, str | None, int]
-"""What makes rows alike: whether research-safe lacks them, bin of the score or tag, top-level domain, length of text."""
+Cell = tuple[bool, str | None, str | None, int]
+"""What makes rows alike: whether research-safe lacks them, bin of the score or tag, top-level domain, length of text
+(the logarithm to base 2)."""
 
 LEVELS = (4, 3, 2, 1)
 """How much of a cell counts, from all of it on: where too few rows are quite alike, the end is dropped."""
@@ -77,9 +78,7 @@ def exposed_cells(connection: duckdb.DuckDBPyConnection) -> dict[Cell, int]:
     return {tuple(cell): rows for *cell, rows in counted}
 
 
-def candidates(
-    connection: duckdb.DuckDBPyConnection, wanted: Mapping[Cell, int], factor: int
-) -> Iterator[Candidate]:
+def candidates(connection: duckdb.DuckDBPyConnection, wanted: Mapping[Cell, int], factor: int) -> Iterator[Candidate]:
     """Ordinary rows of `alike` with the lowest ranks: `factor` times what is `wanted`, at every level of likeness.
 
     Their links occur once in the shard, and for no other reason do they go from research.
@@ -91,7 +90,6 @@ def candidates(
     names = ("lacks_safe", "score", "domain", "length")
     seen: set[int] = set()
     for level in LEVELS:
-        columns = ", ".join(names[:level])
         values = Counter[tuple[object, ...]]()
         for cell, rows in wanted.items():
             values[cell[:level]] += rows
@@ -108,7 +106,7 @@ def candidates(
             f"""
             SELECT row, link_key, row_key, lacks_safe, score, domain, length, rank FROM (
                 SELECT ordinary.*, most, row_number() OVER (
-                    PARTITION BY {", ".join(f"ordinary.{name}" for name in columns.split(", "))} ORDER BY rank, row
+                    PARTITION BY {", ".join(f"ordinary.{name}" for name in names[:level])} ORDER BY rank, row
                 ) AS place
                 FROM ordinary JOIN wanted ON {alike}
             ) WHERE place <= most
@@ -138,5 +136,3 @@ def choose(wanted: Mapping[Cell, int], offered: Iterable[Candidate]) -> list[Can
                 rest.append(candidate)
         left, lacking = rest, +need
     return None if lacking else chosen
-
-

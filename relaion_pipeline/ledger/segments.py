@@ -7,7 +7,7 @@ private record that of its last, so that a segment that is altered, or lost, is 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -135,11 +135,13 @@ def append(
     return read(root)
 
 
-def _new_entries(connection: duckdb.DuckDBPyConnection, root: DataRoot, shard: StockedShard) -> Iterable[pa.RecordBatch]:
+def _new_entries(
+    connection: duckdb.DuckDBPyConnection, root: DataRoot, shard: StockedShard
+) -> Iterator[pa.RecordBatch]:
     """Rows that go further than the ledger says, or are named by a feed that it does not name for them."""
     removed = database.literal(str(root.verdicts(shard.subset, shard.stem)))
     of_shard = f"subset = {database.literal(shard.subset)} AND shard = {database.literal(shard.stem)}"
-    table = connection.sql(
+    table: pa.Table = connection.sql(
         f"""
         WITH known AS (
             SELECT row_key, max({EFFECT_SQL}) AS effect, flatten(list(feeds)) AS feeds
@@ -152,7 +154,7 @@ def _new_entries(connection: duckdb.DuckDBPyConnection, root: DataRoot, shard: S
         ORDER BY row
         """
     ).to_arrow_table()
-    return table.cast(ENTRIES).to_batches()
+    yield from table.cast(ENTRIES).to_batches()
 
 
 def _head(path: Path, root: DataRoot) -> Head:

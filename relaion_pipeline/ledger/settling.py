@@ -1,8 +1,8 @@
 """From findings to verdicts: what every shard's rows come to, once the ledger and all other shards are heard.
 
-To a shard's own findings this adds, for all shards at once: rows with the link of a row whose image is listed, rows that
-an earlier release removed, and cover. A shard is read only where such a row must be found in it; where nothing changed
-for it, its verdicts stand.
+To a shard's own findings this adds, for all shards at once: rows with the link of a row whose image is listed, rows
+that an earlier release removed, and cover. A shard is read only where such a row must be found in it; where nothing
+changed for it, its verdicts stand.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.ledger import cover, segments
 from relaion_pipeline.ledger.segments import EFFECT_SQL, Ledger
 from relaion_pipeline.provenance import code_version, key_of
-from relaion_pipeline.screening import findings, matching, verdicts
+from relaion_pipeline.screening import matching, verdicts
 from relaion_pipeline.screening.findings import Record
 from relaion_pipeline.screening.screen import Screener
 from relaion_pipeline.screening.verdicts import (
@@ -211,8 +211,11 @@ class Settler:
         return [rows for ((rows,),) in counted]
 
     def _create_present(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[_Shard]) -> None:
-        """Fill `found` with all findings; `recurring (link_key, feeds)`, links of rows whose image is listed; and
-        `present (place, link_key, rows, class)`: which links that must go a shard holds, how often, and why."""
+        """Find the links that must go in all shards.
+
+        Fills `recurring (link_key, feeds)`, links of rows whose image is listed, and `present (place, link_key, rows,
+        class)`: which links that must go a shard holds, how often, and why. `found` has all findings.
+        """
         image = BIT[Reason.LISTED_IMAGE]
         files = ", ".join(literal(str(self.root.findings(each.shard.subset, each.shard.stem))) for each in shards)
         connection.execute(
@@ -316,11 +319,9 @@ class Settler:
         )
 
     def _create_source(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard) -> None:
-        matching.create_source(connection, shard.parquet, shard.columns, frozenset())
+        matching.create_source(connection, [shard.parquet], shard.columns, frozenset())
 
-    def _write(
-        self, connection: duckdb.DuckDBPyConnection, each: _Shard, chosen: Sequence[cover.Candidate]
-    ) -> None:
+    def _write(self, connection: duckdb.DuckDBPyConnection, each: _Shard, chosen: Sequence[cover.Candidate]) -> None:
         """Write a shard's verdicts. `chosen` is its new cover."""
         shard = each.shard
         self._create_base(connection, each)
@@ -346,9 +347,7 @@ class Settler:
             source_sha256=shard.source_sha256,
             hidden_sha256=digest,
             effect_sha256=effect.hexdigest(),
-            counts=verdicts.count(
-                settled, shard.rows, each.record.not_screened_by_image, sorted(self.settings.feeds)
-            ),
+            counts=verdicts.count(settled, shard.rows, each.record.not_screened_by_image, sorted(self.settings.feeds)),
         )
         path = self.root.verdicts(shard.subset, shard.stem)
         make_private(path.parent)
@@ -366,14 +365,14 @@ class Settler:
         for factor in _FACTORS:
             offers: dict[int, tuple[dict[cover.Cell, int], list[cover.Candidate]]] = {}
             for each in open_ones:
-                found = self._offer(connection, each, share, factor)
-                if found is not None:
-                    offers[each.place] = found
-            unique = _unique_links(connection, [offer for _, found in offers.values() for offer in found])
+                offer = self._offer(connection, each, share, factor)
+                if offer is not None:
+                    offers[each.place] = offer
+            unique = _unique_links(connection, [candidate for _, found in offers.values() for candidate in found])
             left = []
             for each in (each for each in open_ones if each.place in offers):
                 wanted, found = offers[each.place]
-                cover_of_shard = cover.choose(wanted, [offer for offer in found if offer.link_key in unique])
+                cover_of_shard = cover.choose(wanted, [row for row in found if row.link_key in unique])
                 if cover_of_shard is None:
                     left.append(each)
                 else:
@@ -439,9 +438,7 @@ _HIDDEN_DIGEST = "count(*) || ':' || coalesce(sum(md5_number_upper(link_key || '
 
 def _hidden_links(connection: duckdb.DuckDBPyConnection, shards: int) -> list[str]:
     """For each shard the digest of the links that must go from it, and why."""
-    counted = connection.execute(
-        f"SELECT place, {_HIDDEN_DIGEST} FROM present GROUP BY place"
-    ).fetchall()
+    counted = connection.execute(f"SELECT place, {_HIDDEN_DIGEST} FROM present GROUP BY place").fetchall()
     found = dict.fromkeys(range(shards), "0:0") | dict(counted)
     return [found[place] for place in range(shards)]
 

@@ -66,8 +66,8 @@ def check(inputs: Inputs, settler: Settler, verifier: Verifier) -> Ready:
         raise ReleaseRefusedError(f"{listed}\nRun `relaion release`, or materialise all of these slices' assets")
     if not settler.stands(inputs.shards):
         raise ReleaseRefusedError(
-            "the verdicts were settled before the ledger or another shard changed; run `relaion release`, or materialise "
-            "`ledger` and all that follows from it"
+            "the verdicts were settled before the ledger or another shard changed; run `relaion release`, or "
+            "materialise `ledger` and all that follows from it"
         )
     settler.screener.refuse_broad_entries(inputs.shards)
     return Ready(tuple(staged), counts, by_shard, _gate(inputs, found), settler)

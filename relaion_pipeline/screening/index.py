@@ -3,21 +3,23 @@
 What belongs here: spelling out what lists can ask, the two files of an index, and whether they stand.
 What does not: asking lists (`screen`), or what a match means (`matching`).
 
-The *spellings* are fingerprints of all keys that entries can have: image hashes, every hashed spelling of the links that
-some feed calls for, match keys, hosts. Each run of `RUN_ROWS` rows is a row group, sorted and without repetition; a
-fingerprint does not say which row it is of. The *links* are private keys of the links as they are written, one for each
-row with a link, in such runs too, so that it can be told how often a link occurs. Both are Parquet, delta-encoded.
+The *spellings* are fingerprints of all keys that entries can have: image hashes, every hashed spelling of the links
+that some feed calls for, match keys, hosts. Each run of `RUN_ROWS` rows is a row group, sorted and without repetition;
+a fingerprint does not say which row it is of. The *links* are private keys of the links as they are written, one for
+each row with a link, in such runs too, so that it can be told how often a link occurs. Both are Parquet, delta-encoded.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -81,38 +83,70 @@ def read(root: DataRoot, shard: StockedShard, salt: bytes) -> Index | None:
 
 @contextmanager
 def writing(
-    root: DataRoot, shard: StockedShard, asked: frozenset[Question], salt: bytes
+    root: DataRoot, shards: Sequence[StockedShard], asked: frozenset[Question], salt: bytes
 ) -> Iterator[Callable[[duckdb.DuckDBPyConnection], None]]:
-    """Write the index of a shard; call what is given after each `spell`. An exception leaves no index."""
-    record = root.index_record(shard.subset, shard.stem)
-    make_private(record.parent)
-    record.unlink(missing_ok=True)
-    paths = (root.spellings_index(shard.subset, shard.stem), root.links_index(shard.subset, shard.stem))
-    found = 0
+    """Write the indexes of `shards`; call what is given after each `spell`. An exception leaves no index."""
     with ExitStack() as stack:
-        spellings, link_keys = (
-            stack.enter_context(_writer(stack.enter_context(written_whole(path)), column))
-            for path, column in zip(paths, ("fingerprint", "link_key"), strict=True)
-        )
+        writers = [stack.enter_context(_ShardWriter(root, shard, asked, salt)) for shard in shards]
 
         def add(connection: duckdb.DuckDBPyConnection) -> None:
-            nonlocal found
-            found += _add_run(
-                spellings,
-                connection.sql(
-                    "SELECT fingerprint FROM spelled UNION SELECT fingerprint FROM spelled_hosts ORDER BY 1"
-                ),
-            )
-            _add_run(link_keys, connection.sql("SELECT link_key FROM link_keys ORDER BY 1"))
+            spellings = "SELECT file, fingerprint FROM spelled UNION SELECT file, fingerprint FROM spelled_hosts"
+            for place, column in _by_file(connection, f"{spellings} ORDER BY file, fingerprint"):
+                writers[place].add_spellings(column)
+            for place, column in _by_file(connection, "SELECT file, link_key FROM link_keys ORDER BY file, link_key"):
+                writers[place].add_links(column)
 
         yield add
-    size = sum(path.stat().st_size for path in paths)
-    described = Index(_key(shard, salt), tuple(sorted(asked)), found, size)
-    write_text(record, json.dumps(asdict(described)))
+
+
+def _by_file(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[int, pa.Array]]:
+    """The second column of `query`, whose first is the number of a file, ascending, cut by it."""
+    table = connection.sql(query).to_arrow_table().combine_chunks()
+    files, column = table.column(0).to_numpy(), table.column(1)
+    places, starts = np.unique(files, return_index=True)
+    for place, start, end in zip(places, starts, [*starts[1:], len(files)], strict=True):
+        yield int(place), column.slice(start, end - start)
+
+
+class _ShardWriter:
+    """Writes the two files of one shard's index, a row group for each run."""
+
+    def __init__(self, root: DataRoot, shard: StockedShard, asked: frozenset[Question], salt: bytes) -> None:
+        self._record = root.index_record(shard.subset, shard.stem)
+        self._paths = (root.spellings_index(shard.subset, shard.stem), root.links_index(shard.subset, shard.stem))
+        self._key, self._asked = _key(shard, salt), asked
+        self._found = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        make_private(self._record.parent)
+        self._record.unlink(missing_ok=True)
+        with ExitStack() as stack:
+            self._spellings, self._links = (
+                stack.enter_context(_writer(stack.enter_context(written_whole(path)), column))
+                for path, column in zip(self._paths, ("fingerprint", "link_key"), strict=True)
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def add_spellings(self, column: pa.Array) -> None:
+        self._found += len(column)
+        _add_run(self._spellings, column)
+
+    def add_links(self, column: pa.Array) -> None:
+        _add_run(self._links, column)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        if kind is None:
+            size = sum(path.stat().st_size for path in self._paths)
+            described = Index(self._key, tuple(sorted(self._asked)), self._found, size)
+            write_text(self._record, json.dumps(asdict(described)))
 
 
 def _writer(path: Path, column: str) -> Any:
-    """A Parquet file of one sorted column, a row group for each run."""
     return pq.ParquetWriter(
         path,
         pa.schema([pa.field(column, pa.uint64(), nullable=False)]),
@@ -122,11 +156,8 @@ def _writer(path: Path, column: str) -> Any:
     )
 
 
-def _add_run(writer: Any, run: duckdb.DuckDBPyRelation) -> int:
-    table = run.to_arrow_table().cast(writer.schema)
-    if table.num_rows:
-        writer.write_table(table, row_group_size=table.num_rows)
-    return int(table.num_rows)
+def _add_run(writer: Any, column: pa.Array) -> None:
+    writer.write_table(pa.table([column], schema=writer.schema), row_group_size=len(column))
 
 
 def spell(
@@ -134,15 +165,15 @@ def spell(
 ) -> None:
     """Spell the rows of `relation (file, row, link, <image kinds>)` in all that is `asked`.
 
-    Fills `spelled (row, fingerprint)`, `spelled_hosts (host, fingerprint)` with each host once, and, `with_links`,
-    `link_keys (row, link_key)`. The view `row_hosts (file, row, host)` says which rows have a host.
+    Fills `spelled (file, row, fingerprint)`, `spelled_hosts (file, host, fingerprint)` with each host of a file once,
+    and, `with_links`, `link_keys (file, link_key)`. The view `row_hosts (file, row, host)` says which rows have a host.
     """
-    connection.execute("CREATE OR REPLACE TEMP TABLE spelled (row bigint, fingerprint ubigint)")
-    connection.execute("CREATE OR REPLACE TEMP TABLE spelled_hosts (host varchar, fingerprint ubigint)")
+    connection.execute("CREATE OR REPLACE TEMP TABLE spelled (file integer, row bigint, fingerprint ubigint)")
+    connection.execute("CREATE OR REPLACE TEMP TABLE spelled_hosts (file integer, host varchar, fingerprint ubigint)")
     for kind in IMAGE_KINDS:
         if Question(kind) in asked:
             fingerprint = keys.image_fingerprint_sql(kind, kind)
-            _insert(connection, f"SELECT row, {fingerprint} AS fingerprint FROM {relation}")
+            _insert(connection, f"SELECT file, row, {fingerprint} AS fingerprint FROM {relation}")
     if any(question.kind not in IMAGE_KINDS for question in asked):
         rows.sort_links(connection, relation)
         _spell_links(connection, relation, asked, salt)
@@ -150,13 +181,11 @@ def spell(
         key = keys.private_link_key_sql(salt, "link")
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE link_keys AS "
-            f"SELECT row, {key} AS link_key FROM {relation} WHERE link IS NOT NULL"
+            f"SELECT file, {key} AS link_key FROM {relation} WHERE link IS NOT NULL"
         )
 
 
-def _spell_links(
-    connection: duckdb.DuckDBPyConnection, relation: str, asked: frozenset[Question], salt: bytes
-) -> None:
+def _spell_links(connection: duckdb.DuckDBPyConnection, relation: str, asked: frozenset[Question], salt: bytes) -> None:
     hashed = [question for question in asked if question.kind in LINK_HASH_KINDS]
     for form in sorted({question.form for question in hashed}):
         names = [form] if form else None
@@ -165,28 +194,31 @@ def _spell_links(
         columns = {str(kind): keys.link_fingerprint_sql(kind, "spelled") for kind in kinds}
         rows.create_keys(connection, in_python, columns, rows.forms(names))
         for kind in kinds:
-            _insert(connection, f"SELECT row, {kind}::ubigint AS fingerprint FROM odd_keys")
+            _insert(connection, f"SELECT file, row, {kind}::ubigint AS fingerprint FROM odd_keys")
             if form != SAFE_BROWSING:
                 keyed = rows.keys_in_sql(relation, names, partial(keys.link_fingerprint_sql, kind))
-                _insert(connection, f"SELECT row, key AS fingerprint FROM ({keyed})")
+                _insert(connection, f"SELECT file, row, key AS fingerprint FROM ({keyed})")
     if Question(Kind.LINK) in asked:
         fingerprint = keys.text_fingerprint_sql(salt, Kind.LINK, "spelled")
         rows.create_keys(connection, "FROM odd_links", {"key": fingerprint}, rows.match_keys)
-        _insert(connection, "SELECT row, key::ubigint AS fingerprint FROM odd_keys")
+        _insert(connection, "SELECT file, row, key::ubigint AS fingerprint FROM odd_keys")
         plain = rows.match_keys_in_sql(relation)
-        _insert(connection, f"SELECT row, {fingerprint} AS fingerprint FROM ({plain})")
+        _insert(connection, f"SELECT file, row, {fingerprint} AS fingerprint FROM ({plain})")
     by_host = [kind for kind in HOST_KINDS if Question(kind) in asked]
     if by_host:
         rows.create_hosts(connection, relation)
     for kind in by_host:
         of_lists = PREFIX_HOST if kind is Kind.PREFIX else kind
         rows.create_host_keys(connection, HOST_KINDS[kind], keys.text_fingerprint_sql(salt, of_lists, "spelled"))
-        connection.execute("INSERT INTO spelled_hosts SELECT host, key::ubigint FROM host_keys WHERE key IS NOT NULL")
+        connection.execute(
+            "INSERT INTO spelled_hosts SELECT file, host, key::ubigint "
+            "FROM (SELECT DISTINCT file, host FROM row_hosts) JOIN host_keys USING (host) WHERE key IS NOT NULL"
+        )
 
 
-def runs(connection: duckdb.DuckDBPyConnection, total: int) -> Iterator[None]:
-    """Define the view `run` over each run of the view `source` in turn."""
-    for start in range(0, max(total, 1), RUN_ROWS):
+def runs(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[None]:
+    """Define the view `run` over each run of the view `source` in turn; `most` rows are in its longest file."""
+    for start in range(0, max(most, 1), RUN_ROWS):
         connection.execute(
             f"CREATE OR REPLACE TEMP VIEW run AS SELECT * FROM source WHERE row >= {start} AND row < {start + RUN_ROWS}"
         )
@@ -194,7 +226,9 @@ def runs(connection: duckdb.DuckDBPyConnection, total: int) -> Iterator[None]:
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, keyed: str) -> None:
-    connection.execute(f"INSERT INTO spelled SELECT row, fingerprint FROM ({keyed}) WHERE fingerprint IS NOT NULL")
+    connection.execute(
+        f"INSERT INTO spelled SELECT file, row, fingerprint FROM ({keyed}) WHERE fingerprint IS NOT NULL"
+    )
 
 
 def _key(shard: StockedShard, salt: bytes) -> str:

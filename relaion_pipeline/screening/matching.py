@@ -1,10 +1,11 @@
 """The questions screening asks of shards, in SQL: which rows the blocklist lists, which the NSFW rules judge.
 
+Small shards are asked about together: to plan a statement takes longer than to answer it.
 What comes back are row numbers, never a link; texts leave DuckDB only for the rows whose score calls for a look at the
 keywords.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -29,11 +30,11 @@ def hash_column(kind: Kind, columns: Columns) -> str | None:
 
 
 def create_source(
-    connection: duckdb.DuckDBPyConnection, path: Path, columns: Columns, image_kinds: frozenset[Kind]
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], columns: Columns, image_kinds: frozenset[Kind]
 ) -> None:
-    """Define the view `source`: the rows of a shard, under the names that the questions below use.
+    """Define the view `source`: the rows of `paths`, under the names that the questions below use.
 
-    `row` is the 0-based position in the file; `file`, by which `links.rows` tells files apart, is 0.
+    `file` is the place in `paths`, `row` the 0-based position in that file.
     """
     parts = {
         "link": columns.link,
@@ -46,17 +47,18 @@ def create_source(
         f"{quoted(name) if name else 'null'}{'' if part == 'punsafe' else '::varchar'} AS {part}"
         for part, name in parts.items()
     )
+    files = ", ".join(literal(str(path)) for path in paths)
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW source AS SELECT 0::integer AS file, file_row_number AS row, {selected} "
-        f"FROM read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)"
+        f"CREATE OR REPLACE TEMP VIEW source AS SELECT file_index::integer AS file, file_row_number AS row, "
+        f"{selected} FROM read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
     )
 
 
-def count_rows(connection: duckdb.DuckDBPyConnection, image_kinds: frozenset[Kind]) -> tuple[int, int]:
-    """Rows of the shard, and how many of them some image list cannot be compared with."""
+def count_rows(connection: duckdb.DuckDBPyConnection, image_kinds: frozenset[Kind]) -> dict[int, tuple[int, int]]:
+    """Rows of each shard, and how many of them some image list cannot be compared with."""
     unscreened = " OR ".join(f"{kind} IS NULL" for kind in sorted(image_kinds)) or "false"
-    ((rows, not_screened),) = connection.execute(f"SELECT count(*), count_if({unscreened}) FROM source").fetchall()
-    return rows, not_screened
+    answer = connection.execute(f"SELECT file, count(*), count_if({unscreened}) FROM source GROUP BY file").fetchall()
+    return {shard: (rows, not_screened) for shard, rows, not_screened in answer}
 
 
 def flagged(
@@ -64,9 +66,10 @@ def flagged(
 ) -> Iterator[pa.RecordBatch]:
     """Rows that something other than a list speaks against.
 
-    Yields batches of `row, bits` (see `verdicts.BIT`), the private keys `link_key` and `row_key`, and `text`, which
-    is null unless the score calls for a look at the keywords. A score that is null, not a number or outside 0 to 1 counts as missing. Where it is
-    missing LAION's tag may still speak against the row; it speaks for one only in shards that carry no score.
+    Yields batches of `file, row, bits` (see `verdicts.BIT`), the private keys `link_key` and `row_key`, and `text`,
+    which is null unless the score calls for a look at the keywords. A score that is null, not a number or outside 0 to
+    1 counts as missing. Where it is missing LAION's tag may still speak against the row; it speaks for one only in
+    shards that carry no score.
     """
     unscored = "score IS NULL"
     if columns.punsafe is None:
@@ -89,7 +92,7 @@ def flagged(
         ), judged AS (
             SELECT *, CASE WHEN given >= 0 AND given <= 1 THEN given END AS score FROM scored
         )
-        SELECT row, ({bits})::usmallint AS bits,
+        SELECT file, row, ({bits})::usmallint AS bits,
             {keys.private_link_key_sql(salt, "link")} AS link_key,
             {keys.private_row_key_sql(salt, "link", "text")} AS row_key,
             CASE WHEN coalesce(score > {nsfw.research_above!r}, tag = 'NSFW', false) THEN text END AS text
@@ -100,16 +103,17 @@ def flagged(
 
 
 def create_hits(connection: duckdb.DuckDBPyConnection, lists: Lists, columns: Columns) -> None:
-    """Fill the table `hits (row, feed, key, kind, form)`: every match of a row of `candidates` with a suspect entry."""
+    """Fill `hits (file, row, feed, key, kind, form)`: every match of a row of `candidates` with a suspect entry."""
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE hits (row bigint, feed usmallint, key uhugeint, kind varchar, form varchar)"
+        "CREATE OR REPLACE TEMP TABLE hits "
+        "(file integer, row bigint, feed usmallint, key uhugeint, kind varchar, form varchar)"
     )
     for kind in IMAGE_KINDS:
         if kind in lists.kinds and hash_column(kind, columns):
             connection.execute(
                 f"""
                 INSERT INTO hits
-                SELECT row, listed.feed, listed.key, '{kind}', ''
+                SELECT file, row, listed.feed, listed.key, '{kind}', ''
                 FROM candidates JOIN blocklist.{kind} AS listed ON {keys.image_key_sql(kind)} = listed.key
                 """
             )

@@ -6,8 +6,9 @@ only to find the rows, if the entries that can name a row of it are not those of
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import duckdb
 import numpy as np
@@ -27,6 +28,8 @@ from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.screening.verdicts import BIT, RULE_BITS, Reason
 from relaion_pipeline.settings import Columns, MissingScore, Settings
 from relaion_pipeline.shards.stock import StockedShard
+
+_Known = tuple[StockedShard, Record | None]
 
 _NO_HITS = "0:0"
 """Digest of no entries; see `_digest_sql`."""
@@ -75,7 +78,7 @@ class Screener:
         """
         answered = set()
         for kind, feeds in self.blocklist.feeds_by_kind.items():
-            if kind not in matching.IMAGE_KINDS:
+            if kind not in IMAGE_KINDS:
                 continue
             if matching.hash_column(kind, shard.columns):
                 answered.add(kind)
@@ -93,7 +96,7 @@ class Screener:
     def unanswered(self, shard: StockedShard) -> bool:
         """Whether some image list cannot be compared with the shard at all (a waiver allows it)."""
         return any(
-            kind in matching.IMAGE_KINDS and not matching.hash_column(kind, shard.columns)
+            kind in IMAGE_KINDS and not matching.hash_column(kind, shard.columns)
             for kind in self.blocklist.feeds_by_kind
         )
 
@@ -106,7 +109,7 @@ class Screener:
             ScreeningError: one or more shards could not be screened; all others have their findings.
         """
         to_ask: dict[tuple[str, ...], list[tuple[StockedShard, Record]]] = defaultdict(list)
-        to_read: list[tuple[StockedShard, Record | None]] = []
+        to_read: list[_Known] = []
         for shard in shards:
             record = findings.read_record(self.root, shard.subset, shard.stem)
             if record is None or not self._same_rows_and_rules(shard, record):
@@ -149,16 +152,14 @@ class Screener:
         progress: Callable[[int], None],
     ) -> list[tuple[StockedShard, Record]]:
         """Ask the indexes of shards about feeds that changed; returns the shards that must be read."""
-        files = ", ".join(
-            database.literal(str(self.root.spellings_index(shard.subset, shard.stem))) for shard, _ in asked
-        )
+        spellings = self._spellings([shard for shard, _ in asked])
         with database.asking("asking the index about changed lists"):
             self.blocklist.open(connection, changed)
             connection.execute(
                 f"""
                 CREATE OR REPLACE TEMP TABLE marks AS
                 SELECT DISTINCT file, feed, kind, mark FROM (
-                    SELECT DISTINCT file_index::integer AS file, fingerprint FROM read_parquet([{files}])
+                    SELECT DISTINCT file, fingerprint FROM {spellings}
                     SEMI JOIN blocklist.fingerprints USING (fingerprint)
                 ) JOIN blocklist.fingerprints USING (fingerprint)
                 """
@@ -183,100 +184,153 @@ class Screener:
     def _read_all(
         self,
         connection: duckdb.DuckDBPyConnection,
-        to_read: Sequence[tuple[StockedShard, Record | None]],
+        to_read: Sequence[_Known],
         progress: Callable[[int], None],
     ) -> list[str]:
         if not to_read:
             return []
         with database.asking("opening the blocklist"):
             self.blocklist.open(connection)
-        failures = []
-        for shard, record in to_read:
+        failures: list[str] = []
+        for together in self._grouped(to_read):
             try:
-                with database.asking(f"screening {shard.name}"):
-                    self._read(connection, shard, record)
+                self._read(connection, together)
             except database.QueryError as error:
-                failures.append(str(error))
-            progress(shard.rows)
+                failures += [str(error)] if len(together) == 1 else self._read_apart(connection, together)
+            for shard, _ in together:
+                progress(shard.rows)
         return failures
 
-    def _read(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard, record: Record | None) -> None:
-        """Find the rows of a shard that lists or rules name. A `record` says that the rules found the same before."""
-        image_kinds = self.image_kinds(shard)
-        matching.create_source(connection, shard.parquet, shard.columns, image_kinds)
-        if record is None:
-            not_screened = self._count(connection, shard, image_kinds)
-            self._create_flags(connection, shard.columns, image_kinds)
-        else:
-            not_screened = record.not_screened_by_image
-            known = database.literal(str(self.root.findings(shard.subset, shard.stem)))
+    def _read_apart(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> list[str]:
+        """Screen one by one, so that a shard that cannot be read is named and the others are done."""
+        failures = []
+        for each in together:
+            try:
+                self._read(connection, [each])
+            except database.QueryError as error:
+                failures.append(str(error))
+        return failures
+
+    def _grouped(self, to_read: Sequence[_Known]) -> Iterator[list[_Known]]:
+        """Group shards that can be asked about together: alike, known as far, and no more than a run of rows."""
+
+        def kind(each: _Known) -> tuple[object, ...]:
+            shard, record = each
+            return shard.columns, shard.schema_sha256, record is None, self._index_answers(shard)
+
+        for _, alike in groupby(to_read, kind):
+            together: list[_Known] = []
+            for each in alike:
+                if together and sum(shard.rows for shard, _ in [*together, each]) > index.RUN_ROWS:
+                    yield together
+                    together = []
+                together.append(each)
+            yield together
+
+    def _read(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> None:
+        """Find the rows of shards that lists or rules name. A record says that rules found the same before."""
+        shards = [shard for shard, _ in together]
+        named = shards[0].name if len(shards) == 1 else f"{len(shards)} shards of {shards[0].subset}"
+        columns, image_kinds = shards[0].columns, self.image_kinds(shards[0])
+        with database.asking(f"screening {named}"):
+            matching.create_source(connection, [shard.parquet for shard in shards], columns, image_kinds)
+            not_screened = self._judge(connection, together, image_kinds)
+            self._create_suspect_rows(connection, shards)
             connection.execute(
-                f"CREATE OR REPLACE TEMP VIEW flagged AS SELECT row, (bits & {RULE_BITS})::usmallint AS bits, link_key, "
-                f"row_key FROM read_parquet({known}) WHERE bits & {RULE_BITS} <> 0"
+                "CREATE OR REPLACE TEMP TABLE candidates AS "
+                "FROM source SEMI JOIN (SELECT file, row FROM suspect_rows) AS named USING (file, row)"
             )
-        self._create_suspect_rows(connection, shard)
-        connection.execute("CREATE OR REPLACE TEMP TABLE candidates AS FROM source SEMI JOIN suspect_rows USING (row)")
-        self.blocklist.find_suspects(connection, "hit_marks")
-        matching.create_hits(connection, self.blocklist.lists, shard.columns)
-        found = _found(connection, self.blocklist.lists.salt)
+            self.blocklist.find_suspects(connection, "hit_marks")
+            matching.create_hits(connection, self.blocklist.lists, columns)
+            _create_found(connection, self.blocklist.lists.salt)
+            for place, shard in enumerate(shards):
+                self._keep(connection, shard, place, not_screened[place])
+
+    def _judge(
+        self, connection: duckdb.DuckDBPyConnection, together: list[_Known], image_kinds: frozenset[Kind]
+    ) -> list[int]:
+        """Fill `flagged`, and return for each shard the rows that an image list could not be compared with."""
+        shards = [shard for shard, _ in together]
+        records = [record for _, record in together if record is not None]
+        if records:
+            known = ", ".join(database.literal(str(self.root.findings(shard.subset, shard.stem))) for shard in shards)
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE flagged AS SELECT file_index::integer AS file, row, "
+                f"(bits & {RULE_BITS})::usmallint AS bits, link_key, row_key "
+                f"FROM read_parquet([{known}]) WHERE bits & {RULE_BITS} <> 0"
+            )
+            return [record.not_screened_by_image for record in records]
+        counted = matching.count_rows(connection, image_kinds)
+        for place, shard in enumerate(shards):
+            rows, _ = counted.get(place, (0, 0))
+            if rows != shard.rows:
+                raise ScreeningError(f"{shard.name}: holds {rows} rows, not {shard.rows}; did it change meanwhile?")
+        self._create_flags(connection, shards[0].columns, image_kinds)
+        if self.unanswered(shards[0]):
+            return [shard.rows for shard in shards]
+        return [counted.get(place, (0, 0))[1] for place in range(len(shards))]
+
+    def _keep(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard, place: int, not_screened: int) -> None:
+        """Write what was found of one shard."""
+        found = _found(connection, place)
         self._stop_at_missing_scores(shard, found)
-        self._write_entry_counts(shard, _entry_counts(connection))
+        self._write_entry_counts(shard, _entry_counts(connection, place))
         counted = connection.execute(
-            f"SELECT name, {_digest_sql()} FROM (SELECT DISTINCT feed, kind, mark FROM hit_marks) "
+            f"SELECT name, {_digest_sql()} FROM (SELECT DISTINCT feed, kind, mark FROM hit_marks WHERE file = {place}) "
             "JOIN blocklist.feeds ON id = feed GROUP BY name"
         ).fetchall()
-        hits = dict.fromkeys(self.settings.feeds, _NO_HITS) | dict(counted)
-        findings.write(
-            self.root,
-            shard.subset,
-            shard.stem,
-            found,
-            Record(
-                rules=self.rules(shard),
-                lists=self.blocklist.keys_by_feed,
-                hits=hits,
-                answered=sorted(image_kinds),
-                content=_content(found),
-                not_screened_by_image=not_screened,
-            ),
+        record = Record(
+            rules=self.rules(shard),
+            lists=self.blocklist.keys_by_feed,
+            hits=dict.fromkeys(self.settings.feeds, _NO_HITS) | dict(counted),
+            answered=sorted(self.image_kinds(shard)),
+            content=_content(found),
+            not_screened_by_image=not_screened,
+        )
+        findings.write(self.root, shard.subset, shard.stem, found, record)
+
+    def _create_suspect_rows(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> None:
+        """Fill `hit_marks`, entries that can name a row, and `suspect_rows`, the rows.
+
+        These are `hit_marks (file, feed, kind, fingerprint, mark)` and `suspect_rows (file, row, kind)`. Writes the
+        shards' indexes on the way, unless they stand: then only what they say is listed is looked for.
+        """
+        salt, asked, most = self.blocklist.lists.salt, self._questions(shards[0]), max(shard.rows for shard in shards)
+        connection.execute("CREATE OR REPLACE TEMP TABLE suspect_rows (file integer, row bigint, kind utinyint)")
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE hit_marks "
+            "(file integer, feed usmallint, kind utinyint, fingerprint ubigint, mark ubigint)"
         )
 
-    def _count(
-        self, connection: duckdb.DuckDBPyConnection, shard: StockedShard, image_kinds: frozenset[Kind]
-    ) -> int:
-        """Rows that an image list could not be compared with."""
-        rows, not_screened = matching.count_rows(connection, image_kinds)
-        if rows != shard.rows:
-            raise ScreeningError(f"{shard.name}: holds {rows} rows, not {shard.rows}; did it change meanwhile?")
-        return rows if self.unanswered(shard) else not_screened
-
-    def _create_suspect_rows(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard) -> None:
-        """Fill `hit_marks (feed, kind, fingerprint, mark)`, entries that can name a row, and `suspect_rows (row)`.
-
-        Writes the shard's index on the way, unless it stands: then only what it says is listed is looked for.
-        """
-        salt, asked = self.blocklist.lists.salt, self._questions(shard)
-        connection.execute("CREATE OR REPLACE TEMP TABLE suspect_rows (row bigint)")
-        hit = "SELECT * FROM blocklist.fingerprints SEMI JOIN"
-        if self._index_answers(shard):
-            spellings = database.literal(str(self.root.spellings_index(shard.subset, shard.stem)))
+        def add_hits(fingerprints: str) -> None:
             connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE hit_marks AS {hit} read_parquet({spellings}) USING (fingerprint)"
+                "INSERT INTO hit_marks SELECT file, feed, kind, fingerprint, mark FROM blocklist.fingerprints JOIN "
+                f"(SELECT DISTINCT file, fingerprint FROM {fingerprints}) AS here USING (fingerprint)"
             )
+
+        if self._index_answers(shards[0]):
+            add_hits(self._spellings(shards))
             listed = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM hit_marks").fetchall()}
             wanted = frozenset(question for question in asked if kind_id(question.kind) in listed)
-            for _ in index.runs(connection, shard.rows) if wanted else ():
+            for _ in index.runs(connection, most) if wanted else ():
                 index.spell(connection, "run", wanted, salt, with_links=False)
                 _add_suspects(connection, wanted)
             return
-        connection.execute("CREATE OR REPLACE TEMP TABLE hit_marks AS FROM blocklist.fingerprints LIMIT 0")
-        with index.writing(self.root, shard, asked, salt) as add_to_index:
-            for _ in index.runs(connection, shard.rows):
+        with index.writing(self.root, shards, asked, salt) as add_to_index:
+            for _ in index.runs(connection, most):
                 index.spell(connection, "run", asked, salt, with_links=True)
                 add_to_index(connection)
-                for spelled in ("spelled", "spelled_hosts"):
-                    connection.execute(f"INSERT INTO hit_marks {hit} {spelled} USING (fingerprint)")
+                add_hits(
+                    "(SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts)"
+                )
                 _add_suspects(connection, asked)
+
+    def _spellings(self, shards: Sequence[StockedShard]) -> str:
+        """The relation `(file, fingerprint)` of the indexes of `shards`."""
+        files = ", ".join(
+            database.literal(str(self.root.spellings_index(shard.subset, shard.stem))) for shard in shards
+        )
+        return f"(SELECT file_index::integer AS file, fingerprint FROM read_parquet([{files}]))"
 
     def refuse_broad_entries(self, shards: Sequence[StockedShard]) -> None:
         """Stop where one entry matched more rows than its feed's `max_rows_per_entry`, unless a waiver names it.
@@ -321,9 +375,10 @@ class Screener:
     def _create_flags(
         self, connection: duckdb.DuckDBPyConnection, columns: Columns, image_kinds: frozenset[Kind]
     ) -> None:
-        """Register the table `flagged (row, bits, link_key, row_key)`: what speaks against rows apart from the lists."""
+        """Fill `flagged (file, row, bits, link_key, row_key)`: what speaks against rows apart from the lists."""
         keyword_bit = np.uint16(BIT[Reason.UNSAFE_KEYWORD])
-        schema = pa.schema([FINDINGS.field(name) for name in ("row", "bits", "link_key", "row_key")])
+        named = [FINDINGS.field(name) for name in ("row", "bits", "link_key", "row_key")]
+        schema = pa.schema([pa.field("file", pa.int32()), *named])
         batches = []
         salt = self.blocklist.lists.salt
         for batch in matching.flagged(connection, self.settings.nsfw, columns, image_kinds, salt):
@@ -332,9 +387,13 @@ class Screener:
             )
             bits = batch["bits"].to_numpy() | np.where(with_keyword, keyword_bit, 0).astype(np.uint16)
             batches.append(
-                pa.record_batch([batch["row"], pa.array(bits), batch["link_key"], batch["row_key"]], schema=schema)
+                pa.record_batch(
+                    [batch["file"], batch["row"], pa.array(bits), batch["link_key"], batch["row_key"]], schema=schema
+                )
             )
-        connection.register("flagged", pa.Table.from_batches(batches, schema))
+        connection.register("all_flagged", pa.Table.from_batches(batches, schema))
+        connection.execute("CREATE OR REPLACE TEMP TABLE flagged AS FROM all_flagged")
+        connection.unregister("all_flagged")
 
     def _write_entry_counts(self, shard: StockedShard, counts: pa.Table) -> None:
         path = self.root.entry_counts(shard.subset, shard.stem)
@@ -356,12 +415,13 @@ class Screener:
 def _add_suspects(connection: duckdb.DuckDBPyConnection, asked: frozenset[Question]) -> None:
     """Add to `suspect_rows` the rows spelled last that some entry of `hit_marks` can name."""
     connection.execute(
-        "INSERT INTO suspect_rows SELECT DISTINCT row FROM spelled SEMI JOIN hit_marks USING (fingerprint)"
+        "INSERT INTO suspect_rows SELECT DISTINCT file, row, kind FROM spelled "
+        "JOIN (SELECT DISTINCT fingerprint, kind FROM hit_marks) USING (fingerprint)"
     )
     if any(question.kind in index.HOST_KINDS for question in asked):
         connection.execute(
-            "INSERT INTO suspect_rows SELECT row FROM row_hosts SEMI JOIN "
-            "(FROM spelled_hosts SEMI JOIN hit_marks USING (fingerprint)) AS named USING (host)"
+            "INSERT INTO suspect_rows SELECT DISTINCT file, row, kind FROM row_hosts JOIN (SELECT DISTINCT host, kind "
+            "FROM spelled_hosts JOIN hit_marks USING (fingerprint)) AS named USING (host)"
         )
 
 
@@ -370,27 +430,34 @@ def _digest_sql() -> str:
     return "count(*) || ':' || coalesce(sum(md5_number_upper(kind || ':' || mark)::hugeint), 0)"
 
 
-def _found(connection: duckdb.DuckDBPyConnection, salt: bytes) -> pa.Table:
-    """What lists (`hits`) and rules (`flagged`) say together, by `FINDINGS`."""
+def _create_found(connection: duckdb.DuckDBPyConnection, salt: bytes) -> None:
+    """Fill `found`: what lists (`hits`) and rules (`flagged`) say together, `file` and the columns of `FINDINGS`."""
     kind_bits = " ".join(f"WHEN '{kind}' THEN {BIT[reason]}" for kind, reason in verdicts.REASON_OF_KIND.items())
-    query = f"""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE found AS
         WITH listed AS (
-            SELECT row, bit_or((CASE kind {kind_bits} END)::usmallint) AS bits,
+            SELECT file, row, bit_or((CASE kind {kind_bits} END)::usmallint) AS bits,
                 list_sort(list_distinct(list(feeds.name))) AS feeds,
                 list_sort(list_distinct(list(form) FILTER (form <> ''))) AS forms
-            FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY row
+            FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY file, row
         ), known AS (
-            SELECT row, {keys.private_link_key_sql(salt, "link")} AS link_key,
+            SELECT file, row, {keys.private_link_key_sql(salt, "link")} AS link_key,
                 {keys.private_row_key_sql(salt, "link", "text")} AS row_key
             FROM candidates
         )
-        SELECT coalesce(listed.row, flagged.row) AS row,
+        SELECT coalesce(listed.file, flagged.file) AS file, coalesce(listed.row, flagged.row) AS row,
             (coalesce(listed.bits, 0) | coalesce(flagged.bits, 0))::usmallint AS bits,
             coalesce(feeds, []::varchar[]) AS feeds, coalesce(forms, []::varchar[]) AS forms,
             coalesce(flagged.link_key, known.link_key) AS link_key, coalesce(flagged.row_key, known.row_key) AS row_key
-        FROM listed FULL JOIN flagged ON listed.row = flagged.row LEFT JOIN known ON listed.row = known.row
-        ORDER BY 1
+        FROM listed FULL JOIN flagged ON listed.file = flagged.file AND listed.row = flagged.row
+        LEFT JOIN known ON listed.file = known.file AND listed.row = known.row
         """
+    )
+
+
+def _found(connection: duckdb.DuckDBPyConnection, place: int) -> pa.Table:
+    query = f"SELECT {', '.join(FINDINGS.names)} FROM found WHERE file = {place} ORDER BY row"
     return connection.sql(query).to_arrow_table().cast(FINDINGS)
 
 
@@ -404,13 +471,13 @@ def _content(found: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def _entry_counts(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+def _entry_counts(connection: duckdb.DuckDBPyConnection, place: int) -> pa.Table:
     """A table `feed, kind, high, low, rows` of one shard: how many of its rows each entry, by its key, matched."""
     counts: pa.Table = connection.sql(
-        """
+        f"""
         SELECT feeds.name AS feed, kind, (key >> 64)::ubigint AS high, (key & 18446744073709551615::uhugeint)::ubigint
             AS low, count(DISTINCT row) AS rows
-        FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY ALL ORDER BY ALL
+        FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed WHERE file = {place} GROUP BY ALL ORDER BY ALL
         """
     ).to_arrow_table()
     return counts

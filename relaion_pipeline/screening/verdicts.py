@@ -65,7 +65,7 @@ VERDICTS = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),  # 0-based position in the shard, ascending
         pa.field("reasons", pa.uint16(), nullable=False),  # bits of `BIT`
-        pa.field("feeds", pa.list_(pa.string()), nullable=False),  # names of the feeds that list it, sorted
+        pa.field("feeds", pa.list_(pa.string()), nullable=False),  # that list it, or a row with its link; sorted
         pa.field("forms", pa.list_(pa.string()), nullable=False),  # spellings in which its link matched, sorted
         pa.field("link_key", pa.uint64()),  # private key of its link as it is written; null without one
         pa.field("row_key", pa.uint64(), nullable=False),  # private key of its link and text
@@ -124,7 +124,7 @@ def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list
         uncounted &= ~first
     listed_by_feed = dict.fromkeys(feeds, 0)
     named, counts = np.unique(
-        verdicts.column("feeds").combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(str),
+        verdicts.filter(pa.array((bits & LISTED_BITS) != 0)).column("feeds").combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(str),
         return_counts=True,
     )
     listed_by_feed.update({str(feed): int(number) for feed, number in zip(named, counts, strict=True)})

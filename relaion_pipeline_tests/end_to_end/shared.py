@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from click.testing import CliRunner, Result
 
 from relaion_pipeline.cli import main
+from relaion_pipeline.screening.verdicts import BIT, LISTED_BITS, Reason
 
 VERSION = "2026-01-02.001"
 EDITIONS = ("research", "research-safe")
@@ -97,10 +98,24 @@ def published(data_root: Path, subset: str, stem: str) -> tuple[pa.Table, pa.Tab
 
 
 def verdicts(data_root: Path, subset: str, stem: str) -> tuple[dict[int, list[str]], dict[str, Any]]:
-    """A shard's verdicts, row to names of feeds, and what the file says of itself."""
+    """A shard's verdicts, row to names of feeds that list it, and what the file says of itself."""
     table = pq.read_table(data_root / "private" / "verdicts" / subset / f"{stem}.parquet")
     header = json.loads(table.schema.metadata[b"relaion.verdicts"])
-    return dict(zip(table["row"].to_pylist(), table["feeds"].to_pylist(), strict=True)), header
+    return {
+        row: feeds if reasons & LISTED_BITS else []
+        for row, reasons, feeds in zip(*(table[name].to_pylist() for name in ("row", "reasons", "feeds")), strict=True)
+    }, header
+
+
+def rows_with_reason(data_root: Path, subset: str, stem: str, reason: Reason) -> set[int]:
+    """Rows of a shard whose verdict gives this reason, and no earlier one."""
+    table = pq.read_table(data_root / "private" / "verdicts" / subset / f"{stem}.parquet", columns=["row", "reasons"])
+    below = BIT[reason] - 1
+    return {
+        row
+        for row, bits in zip(table["row"].to_pylist(), table["reasons"].to_pylist(), strict=True)
+        if bits & BIT[reason] and not bits & below
+    }
 
 
 def truth(path: Path) -> dict[str, set[Row]]:

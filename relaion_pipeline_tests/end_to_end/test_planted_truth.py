@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from relaion_pipeline import sample
+from relaion_pipeline.screening.verdicts import Reason
 from relaion_pipeline_tests.end_to_end import rules, shared
 from relaion_pipeline_tests.end_to_end.shared import EDITIONS
 
@@ -26,11 +27,15 @@ def assert_editions_are_right(
     """
     words = rules.keywords(data_root / "keywords.txt")
     union = set().union(*listed.values())
+    images = set().union(*(rows for feed, rows in listed.items() if "image" in feed))
+    recurring = links_of(data_root, images, columns[0])
     kept = {edition: Counter() for edition in EDITIONS}
     rows_of = Counter()
     for subset, stem, table in shared.sources(data_root):
         rows_of[subset] += len(table)
         from_research, from_safe = np.zeros(len(table), bool), np.zeros(len(table), bool)
+        covering = shared.rows_with_reason(data_root, subset, stem, Reason.COVER)
+        same_link = shared.rows_with_reason(data_root, subset, stem, Reason.SAME_LINK)
         picked = zip(*(table[name].to_pylist() for name in columns), strict=True)
         for row, (its_link, its_text, its_score, its_md5) in enumerate(picked):
             from_research[row] = (
@@ -39,6 +44,10 @@ def assert_editions_are_right(
                 or rules.without_link(its_link)
                 or rules.unreadable(its_md5)
             )
+            recurs = its_link in recurring and (subset, stem, row) not in union
+            assert recurs == (row in same_link)
+            assert not (from_research[row] and row in covering), "cover is of ordinary rows"
+            from_research[row] |= recurs or row in covering
             from_safe[row] = from_research[row] or rules.leaves_research_safe(its_score)
         in_safe, shared_part, extra = shared.published(data_root, subset, stem)
         assert shared.same_rows(in_safe, table.filter(pa.array(~from_safe)))
@@ -61,6 +70,15 @@ def assert_editions_are_right(
     assert total["listed_by_feed"] == {feed: len(rows) for feed, rows in listed.items()}
     assert total["rows"] == sum(rows_of.values())
     assert_verdicts_are_right(data_root, listed)
+
+
+def links_of(data_root: Path, rows: set[shared.Row], column: str) -> set[str | None]:
+    return {
+        link
+        for subset, stem, table in shared.sources(data_root)
+        for row, link in enumerate(table[column].to_pylist())
+        if (subset, stem, row) in rows
+    }
 
 
 def assert_verdicts_are_right(data_root: Path, listed: dict[str, set[shared.Row]]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relaion_pipeline import settings
-from relaion_pipeline.assets.slices import screener, verifier
+from relaion_pipeline.assets.slices import settler, verifier
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.release import readiness
 from relaion_pipeline.release.inputs import Inputs
@@ -23,7 +23,7 @@ def root(copied) -> DataRoot:
 
 def check(root: DataRoot) -> readiness.Ready:
     inputs = Inputs(root, settings.load(root.path))
-    return readiness.check(inputs, screener(inputs), verifier(inputs))
+    return readiness.check(inputs, settler(inputs), verifier(inputs))
 
 
 def stem(root: DataRoot) -> str:

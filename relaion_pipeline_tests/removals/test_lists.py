@@ -92,10 +92,14 @@ def test_twins_and_shared_links(released: sample.SampleSummary, tmp_path: Path) 
     pq.write_table(pa.table({"url": [row[0] for row in rows], "caption": [row[1] for row in rows]}), parquet)
     marked = [(number, bits) for number, (_, _, bits) in enumerate(rows) if bits]
     table = pa.table(
-        [[n for n, _ in marked], [b for _, b in marked], [[]] * len(marked), [[]] * len(marked)],
+        [
+            *([n for n, _ in marked], [b for _, b in marked]),
+            *([[]] * len(marked), [[]] * len(marked)),
+            *([0] * len(marked), [0] * len(marked)),
+        ],
         schema=verdicts.VERDICTS,
     )
-    verdicts.write(root.verdicts("en", "s"), table, Header("", "", "", Counts()))
+    verdicts.write(root.verdicts("en", "s"), table, Header("", "", "", "", Counts()))
     shard = StockedShard(
         "en",
         "s",

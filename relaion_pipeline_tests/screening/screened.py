@@ -1,15 +1,14 @@
-"""Screening a small data root without orchestration: settings, feeds and shards in, verdicts out."""
+"""Screening a small data root without orchestration: settings, feeds and shards in, findings out."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from relaion_pipeline import settings
 from relaion_pipeline.feeds import blocklist
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.screening import findings
 from relaion_pipeline.screening.screen import Screener
 from relaion_pipeline.screening.verdicts import BIT, Reason
 
@@ -35,12 +34,12 @@ def screener_of(root: Path) -> tuple[Screener, Inputs]:
 
 
 def reasons_by_row(root: Path) -> dict[tuple[str, str, int], set[Reason]]:
-    """Screen a data root: (subset, stem, row) to reasons, for each row with a verdict."""
+    """Screen a data root: (subset, stem, row) to reasons, for each row of which something is found."""
     screener, inputs = screener_of(root)
     screener.screen(inputs.shards)
     found = {}
     for shard in inputs.shards:
-        for each in pq.read_table(inputs.root.verdicts(shard.subset, shard.stem)).to_pylist():
-            reasons = {reason for reason in Reason if each["reasons"] & BIT[reason]}
+        for each in findings.read(inputs.root, shard.subset, shard.stem).to_pylist():
+            reasons = {reason for reason in Reason if each["bits"] & BIT[reason]}
             found[shard.subset, shard.stem, each["row"]] = reasons
     return found

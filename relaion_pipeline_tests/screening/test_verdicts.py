@@ -17,6 +17,8 @@ def table(*rows: tuple[int, tuple[Reason, ...], list[str]]) -> pa.Table:
             "reasons": [sum(BIT[reason] for reason in reasons) for _, reasons, _ in rows],
             "feeds": [feeds for _, _, feeds in rows],
             "forms": [[] for _ in rows],
+            "link_key": [row * 7 for row, _, _ in rows],
+            "row_key": [row * 9 for row, _, _ in rows],
         },
         schema=verdicts.VERDICTS,
     )
@@ -29,11 +31,12 @@ TABLE = table(
     (5, (Reason.UNSAFE,), []),
     (6, (Reason.NO_SCORE,), []),
     (9, (Reason.NO_LINK, Reason.NO_SCORE), []),
+    (11, (Reason.SAME_LINK,), ["a"]),  # the list names another row
 )
 
 
 def test_every_row_counts_once_by_its_first_reason():
-    counts = verdicts.count(TABLE, rows=10, not_screened_by_image=3, feeds=["a", "b", "c"])
+    counts = verdicts.count(TABLE, rows=20, not_screened_by_image=3, feeds=["a", "b", "c"])
     assert {reason: rows for reason, rows in counts.removed.items() if rows} == {
         "listed_image": 1,
         "listed_link": 1,
@@ -41,10 +44,11 @@ def test_every_row_counts_once_by_its_first_reason():
         "unsafe_keyword": 1,
         "unsafe": 1,
         "no_score": 1,
+        "same_link": 1,
     }
     assert set(counts.removed) == set(Reason)
     assert sum(counts.removed.values()) == len(TABLE)
-    assert counts.kept == {"research": 10 - 4, "research-safe": 10 - 6}
+    assert counts.kept == {"research": 20 - 5, "research-safe": 20 - 7}
     assert counts.listed == 2
     assert counts.listed_by_feed == {"a": 1, "b": 2, "c": 0}
     assert counts.not_screened_by_image == 3
@@ -61,27 +65,27 @@ def test_only_scores_leave_a_row_in_research():
     """Everything that is not a matter of the score removes a row from both editions."""
     for reason in Reason:
         removed = bool(BIT[reason] & verdicts.RESEARCH_BITS)
-        assert removed == (reason not in {Reason.UNSAFE, Reason.NO_SCORE})
+        assert removed == (reason not in {Reason.UNSAFE, Reason.NO_SCORE, Reason.UNSAFE_BEFORE})
     assert len({*BIT.values()}) == len(Reason)
     assert all(bit.bit_count() == 1 and bit < 2**16 for bit in BIT.values())
 
 
 def test_counts_add_up():
-    one = verdicts.count(TABLE, 10, 3, ["a", "b"])
+    one = verdicts.count(TABLE, 20, 3, ["a", "b"])
     both = one + one + Counts()
-    assert both.rows == 20
-    assert both.kept == {"research": 12, "research-safe": 8}
+    assert both.rows == 40
+    assert both.kept == {"research": 30, "research-safe": 26}
     assert both.listed_by_feed == {"a": 2, "b": 4}
     assert (one + Counts(listed_by_feed={"z": 1})).listed_by_feed == {"a": 1, "b": 2, "z": 1}
 
 
 def test_a_file_says_what_it_is(tmp_path):
-    header = Header("key", "source", "effect", verdicts.count(TABLE, 10, 3, ["a", "b"]))
+    header = Header("key", "source", "hidden", "effect", verdicts.count(TABLE, 10, 3, ["a", "b"]))
     path = tmp_path / "private" / "verdicts" / "one.parquet"
     verdicts.write(path, TABLE, header)
     assert verdicts.read_header(path) == header
     rows, bits = verdicts.read_rows(path)
-    assert rows.tolist() == [0, 1, 4, 5, 6, 9]
+    assert rows.tolist() == [0, 1, 4, 5, 6, 9, 11]
     assert bits.tolist() == TABLE["reasons"].to_pylist()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
