@@ -62,6 +62,8 @@ def test_a_chain_of_releases(tmp_path):
     assert shared.run("rollback", first, "--data", root.path).exit_code == 0
     assert shared.release(root.path).exit_code == 0
     assert shared.current(root.path).name == first, "an unchanged run undid a rollback"
+    assert runs.execute(root).success
+    assert shared.current(root.path).name == first, "a run from the UI undid a rollback"
 
     shared.edit_settings(root.path, "research_safe_above = 0.45", "research_safe_above = 0.4")
     before = {version: shared.tree_digest(root.release(version)) for version in (first, second)}
