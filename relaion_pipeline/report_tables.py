@@ -268,9 +268,9 @@ def show_comparison(found: Comparison) -> None:
     console = Console()
     before, after = found.before.release, found.after.release
     table = Table(title=f"{after} against {before}", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("rows", min_width=21)
+    table.add_column("rows", min_width=19)
     table.add_column("subset")
-    for column in (before, after, "difference"):
+    for column in (before, after, "change"):
         table.add_column(column, justify="right")
     for what, grouped in groupby(found.lines, key=lambda line: line.what):
         lines = list(grouped)

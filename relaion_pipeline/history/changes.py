@@ -30,24 +30,30 @@ class Stage(StrEnum):
 
     LISTS = "screening by lists"
     RULES = "screening by rules"
-    TOUCHED = "editions (where other rows go)"
+    SETTLED = "ledger and cover"
     EDITIONS = "editions"
+    TOUCHED = "editions (where other rows go)"
     VERIFICATION = "verification"
     RELEASE = "release"
 
 
 _ONLY_RELEASE = (Stage.RELEASE,)
-_BY_LISTS = (Stage.LISTS, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
-_BY_RULES = (Stage.RULES, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
+_SETTLED = (Stage.SETTLED, Stage.TOUCHED, Stage.RELEASE)
+_BY_LISTS = (Stage.LISTS, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
+_BY_RULES = (Stage.RULES, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
 _WRITTEN = (Stage.EDITIONS, Stage.VERIFICATION, Stage.RELEASE)
-_ALL = (Stage.LISTS, Stage.RULES, *_WRITTEN)
+_ALL = (Stage.LISTS, Stage.RULES, Stage.SETTLED, Stage.EDITIONS, Stage.VERIFICATION, Stage.RELEASE)
+_ALL_OF_SHARDS = (Stage.LISTS, Stage.RULES, Stage.SETTLED, Stage.EDITIONS, Stage.TOUCHED, *_WRITTEN[1:])
+
+_OF_ALL_SHARDS = {Stage.SETTLED, Stage.TOUCHED, Stage.RELEASE}
+"""Stages that look at all shards together: what changes in one may take rows out of another."""
 
 _STAGES = {
     "dataset": _ONLY_RELEASE,
     "feeds": _BY_LISTS,
-    "removals": _ONLY_RELEASE,
     "nsfw": _BY_RULES,
     "output": _WRITTEN,
+    "removals": _SETTLED,
 }
 """What a setting of a section makes stale; of one not named here, all."""
 
@@ -89,9 +95,9 @@ def stale(changes: Iterable[Change], shards: Iterable[str]) -> dict[Stage, set[s
     known = set(shards)
     found: dict[Stage, set[str]] = {}
     for change in changes:
-        concerned = known if change.shards is None else known & set(change.shards)
         for stage in change.stages:
-            found.setdefault(stage, set()).update(concerned)
+            whole = change.shards is None or stage in _OF_ALL_SHARDS
+            found.setdefault(stage, set()).update(known if whole else known & set(change.shards or ()))
     return {stage: found[stage] for stage in Stage if found.get(stage)}
 
 
@@ -138,9 +144,9 @@ def _shards(old: UsedInputs, new: UsedInputs) -> Iterator[Change]:
     gone = [name for name in old.shards if name not in new.shards]
     replaced = [name for name in new.shards if name in old.shards and new.shards[name] != old.shards[name]]
     for what, names, stages in (
-        ("added", added, _ALL),
-        ("replaced", replaced, _ALL),
-        ("removed", gone, _ONLY_RELEASE),
+        ("added", added, _ALL_OF_SHARDS),
+        ("replaced", replaced, _ALL_OF_SHARDS),
+        ("removed", gone, _SETTLED),
     ):
         by_subset: dict[str, list[str]] = {}
         for name in names:
@@ -149,7 +155,6 @@ def _shards(old: UsedInputs, new: UsedInputs) -> Iterator[Change]:
             shown = ", ".join(name.partition("/")[2] for name in found[:_SHOWN_SHARDS])
             more = f" and {len(found) - _SHOWN_SHARDS} more" if len(found) > _SHOWN_SHARDS else ""
             number = "1 shard" if len(found) == 1 else f"{len(found):,} shards"
-            # What remains of a subset is released without what is gone: the release, whatever its shards, is behind.
             concerned = None if what == "removed" else tuple(found)
             yield Change(Kind.SHARDS, f"{number} of {subset} {what}: {shown}{more}", stages, concerned)
     kept = [name for name in old.shards if name in new.shards]
@@ -182,7 +187,7 @@ def _settings(old: UsedInputs, new: UsedInputs) -> Iterator[Change]:
 def _stages(section: str, key: str) -> tuple[Stage, ...]:
     """What a setting makes stale."""
     if section == "subsets":
-        return _ONLY_RELEASE if key in _NOT_READING else _ALL
+        return _ONLY_RELEASE if key in _NOT_READING else _ALL_OF_SHARDS
     return _STAGES.get(section, _ALL)
 
 
@@ -210,7 +215,8 @@ def _waivers(old: UsedInputs, new: UsedInputs) -> Iterator[Change]:
     granted = [waiver for waiver in new.waivers if waiver not in old.waivers]
     for what, waivers in (("withdrawn", withdrawn), ("granted", granted)):
         for waiver in waivers:
-            yield Change(Kind.WAIVER, f"waiver {what}: {describe_waiver(waiver)}", _BY_LISTS)
+            stages = _SETTLED if waiver["kind"] == "removed-before" else _BY_LISTS
+            yield Change(Kind.WAIVER, f"waiver {what}: {describe_waiver(waiver)}", stages)
     if not withdrawn and not granted:
         yield Change(Kind.WAIVER, "waivers in another order, or repeated", _ONLY_RELEASE)
 
@@ -224,6 +230,10 @@ def describe_waiver(waiver: dict[str, Any]) -> str:
         told.append(f"for {waiver['subset']}")
     if waiver.get("entry"):
         told.append(f"entry number {waiver['entry']}")
+    if waiver.get("release"):
+        told.append(f"by release {waiver['release']}")
+    if waiver.get("rows") is not None:
+        told.append(f"({waiver['rows']:,} removals lifted)")
     return f"{' '.join(told)}, by {waiver['by']}: {_shown(waiver['reason'])}"
 
 

@@ -12,10 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relaion_pipeline import sample
+from relaion_pipeline import sample, settings
 from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.release import records
+from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.verification import gate
+from relaion_pipeline_tests import conftest
 from relaion_pipeline_tests.end_to_end import marks, shared
+from relaion_pipeline_tests.history import made
 
 MARK = "zqx7canary"
 DOMAIN = f"{MARK}domain.example"
@@ -142,6 +146,41 @@ def test_nothing_listed_is_readable_in_private(canary, scan):
     """Keys of entries stand there, of course; not their text, nor that of a listed row."""
     root, _, _, _ = canary
     assert scan[1].in_folder(root.private) == {}
+
+
+def test_what_is_said_of_releases_and_changes_quotes_nothing(canary, scan, tmp_path):
+    """Everything changed at once, so that every kind of cause is told; digests of lists are needles too."""
+    root = conftest.copy_of(canary[0].path, tmp_path / "copy")
+    first = shared.current(root.path).name
+    inputs = Inputs(root, settings.load(root.path)).used
+    fewer = {name: feed for name, feed in inputs.feeds.items() if name != "marked-hosts"}
+    fewer["marked-domains"] = fewer["marked-domains"].model_copy(update={"files": {"feeds/x": "0" * 64}})
+    other = {"feeds": fewer, "keywords_sha256": "0" * 64, "shards": dict(list(inputs.shards.items())[1:])}
+    made.copy_release(root, first, "2999-01-01.001", inputs.model_copy(update=other))
+    shared.edit_settings(root.path, "research_safe_above = 0.45", "research_safe_above = 0.4")
+    with (root.path / "feeds" / "marked" / "domains.txt").open("a", encoding="utf-8") as file:
+        file.write(f"third{MARK}.example\n")
+    secret = {path.read_bytes() for path in (root.path / "feeds").rglob("*") if path.is_file()}
+    record = records.read(root, first)
+    digests = {hashlib.sha256(content).hexdigest() for content in secret} | {record.inputs_sha256}
+    digests |= {digest for feed in inputs.feeds.values() for digest in feed.files.values()}
+    needles_here = marks.Scan([*scan[0].needles, *(digest.encode() for digest in digests)])
+    told = ""
+    for command in (
+        ["status"],
+        ["releases"],
+        ["releases", "--json"],
+        ["diff"],
+        ["diff", "--json"],
+        ["rollback", first],
+        ["rollback", f"{MARK}00"],
+    ):
+        outcome = shared.run(*command, "--data", root.path)
+        assert outcome.exit_code == (f"{MARK}00" in command), outcome.output
+        told += outcome.output.replace(f"{MARK}00", "")
+    for kind in ("marked-hosts' of", "marked-domains': files", "keyword file", "shard of", "research_safe_above"):
+        assert kind in told
+    assert needles_here.found(told.encode()) == set()
 
 
 def test_private_is_private(canary):

@@ -33,12 +33,15 @@ files = "feeds/hrw/*"
 kind = "link"
 [nsfw]
 [output]
+[removals]
 """
 WAIVER = {"kind": "quarantined-entry", "feed": "hrw", "entry": 3, "reason": "a slip", "by": "Ada"}
-LISTS = (Stage.LISTS, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
-RULES = (Stage.RULES, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
+SETTLED = (Stage.SETTLED, Stage.TOUCHED, Stage.RELEASE)
+LISTS = (Stage.LISTS, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
+RULES = (Stage.RULES, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
 WRITTEN = (Stage.EDITIONS, Stage.VERIFICATION, Stage.RELEASE)
-ALL = (Stage.LISTS, Stage.RULES, *WRITTEN)
+ALL = (Stage.LISTS, Stage.RULES, Stage.SETTLED, *WRITTEN)
+OF_SHARDS = tuple(Stage)
 RELEASE = (Stage.RELEASE,)
 
 
@@ -168,22 +171,22 @@ CASES = {
         put("shards", "en/2", "new"),
         Kind.SHARDS,
         "1 shard of en added: 2",
-        ALL,
+        OF_SHARDS,
         ("en/2",),
     ),
     "a shard replaced": (
         put("shards", "en/1", "other"),
         Kind.SHARDS,
         "1 shard of en replaced: 1",
-        ALL,
+        OF_SHARDS,
         ("en/1",),
     ),
-    "a shard removed": (drop("shards", "en/1"), Kind.SHARDS, "1 shard of en removed: 1", RELEASE, None),
+    "a shard removed": (drop("shards", "en/1"), Kind.SHARDS, "1 shard of en removed: 1", SETTLED, None),
     "many new shards": (
         lambda content: content["shards"].update({f"multi/n{number}": "n" for number in range(7)}),
         Kind.SHARDS,
         "7 shards of multi added: n0, n1, n2, n3, n4 and 2 more",
-        ALL,
+        OF_SHARDS,
         tuple(f"multi/n{number}" for number in range(7)),
     ),
     "subsets in another order": (reorder, Kind.SHARDS, "shards in another order", RELEASE, None),
@@ -191,7 +194,7 @@ CASES = {
         put("settings", "subsets", "en", "columns", "laion-5b"),
         Kind.SETTING,
         "subsets.en.columns: auto -> laion-5b",
-        ALL,
+        OF_SHARDS,
         ("en/0", "en/1"),
     ),
     "slices": (
@@ -213,6 +216,13 @@ CASES = {
         Kind.SETTING,
         f"dataset.description: none -> {('word ' * 40)[:60]}...",
         RELEASE,
+        None,
+    ),
+    "the share that lists may have": (
+        put("settings", "removals", "max_listed_share", 0.5),
+        Kind.SETTING,
+        "removals.max_listed_share: 0.001 -> 0.5",
+        SETTLED,
         None,
     ),
     "a waiver": (
@@ -245,6 +255,16 @@ def test_a_waiver_withdrawn():
     content["settings"]["waivers"] = [WAIVER]
     (found,) = changes.between(inputs(content), inputs(base()))
     assert found.text == "waiver withdrawn: quarantined-entry of feed 'hrw' entry number 3, by Ada: a slip"
+
+
+def test_a_waiver_that_lets_rows_back():
+    content = base()
+    given = {"kind": "removed-before", "feed": "gone", "release": "2026-01-01.001", "reason": "mistaken", "by": "Ada"}
+    content["settings"]["waivers"] = [given]
+    (found,) = changes.between(inputs(base()), inputs(content))
+    assert found.text == "waiver granted: removed-before of feed 'gone' by release 2026-01-01.001, by Ada: mistaken"
+    assert found.stages == SETTLED
+    assert "(1,234 removals lifted)" in changes.describe_waiver(given | {"rows": 1_234})
 
 
 def test_something_is_told_exactly_if_the_digest_is_another():
@@ -304,8 +324,9 @@ def test_what_is_stale_is_counted_by_shard():
     assert found == {
         Stage.LISTS: {"en/2"},
         Stage.RULES: every,
-        Stage.TOUCHED: every,
+        Stage.SETTLED: every,
         Stage.EDITIONS: {"en/2"},
+        Stage.TOUCHED: every,
         Stage.VERIFICATION: every,
         Stage.RELEASE: every,
     }
