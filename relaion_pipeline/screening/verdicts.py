@@ -124,7 +124,12 @@ def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list
         uncounted &= ~first
     listed_by_feed = dict.fromkeys(feeds, 0)
     named, counts = np.unique(
-        verdicts.filter(pa.array((bits & LISTED_BITS) != 0)).column("feeds").combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(str),
+        verdicts.filter(pa.array((bits & LISTED_BITS) != 0))
+        .column("feeds")
+        .combine_chunks()
+        .flatten()
+        .to_numpy(zero_copy_only=False)
+        .astype(str),
         return_counts=True,
     )
     listed_by_feed.update({str(feed): int(number) for feed, number in zip(named, counts, strict=True)})
