@@ -132,10 +132,9 @@ class DataRoot:
         """Kept rows of a shard by host, for the report."""
         return self.private / "statistics" / subset / f"{stem}.hosts.parquet"
 
-    @property
-    def verifier_lists(self) -> Path:
-        """The verifier's own reading of the feeds; see `verification.listed`."""
-        return self.private / "verifier_lists.duckdb"
+    def verifier_list(self, feed: str) -> Path:
+        """The verifier's own reading of a feed; see `verification.listed`."""
+        return self.private / "verifier_lists" / f"{feed}.parquet"
 
     def evidence(self, subset: str, stem: str) -> Path:
         return self.private / "evidence" / subset / f"{stem}.json"

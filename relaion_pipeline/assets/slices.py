@@ -37,7 +37,7 @@ def settler(inputs: Inputs) -> Settler:
 def verifier(inputs: Inputs) -> Verifier:
     """The verification of these inputs, which reads the partners' files itself."""
     lists = listed.read_lists(inputs.settings, inputs.root)
-    return Verifier(inputs.root, inputs.settings, lists, inputs.keywords)
+    return Verifier(inputs.root, inputs.settings, lists, inputs.keywords, inputs.ledger)
 
 
 def screened(settings: Settings, part: Slice) -> dg.AssetsDefinition:

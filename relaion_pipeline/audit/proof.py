@@ -26,7 +26,8 @@ def of_release(root: DataRoot, version: str, listener: Listener, key: TrustedKey
     folder = folder_of(root, version)
     inputs = Inputs(root, settings.load(root.path))
     findings = published.examine(folder, key or signature.own_key(root, folder))
-    verifier = Verifier(root, inputs.settings, listed.read_lists(inputs.settings, root), inputs.keywords)
+    lists = listed.read_lists(inputs.settings, root)
+    verifier = Verifier(root, inputs.settings, lists, inputs.keywords, inputs.ledger.until(folder.name))
     try:
         return findings + published.prove(folder, inputs.shards, verifier, lambda rows: listener("verified", rows))
     except (QueryError, VerificationError) as error:  # what was found before must not be lost for it

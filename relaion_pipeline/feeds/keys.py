@@ -37,6 +37,11 @@ def split(digests: npt.NDArray[np.uint8], kind: str) -> tuple[Words, Words]:
     return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
 
 
+def fingerprints(lows: Words, kind: str) -> Words:
+    """Fingerprints of keys of `kind` from their low halves, shape (n,): see `fingerprint_of_low_sql`."""
+    return (lows ^ np.uint64(_mark(kind))) >> np.uint64(64 - FINGERPRINT_BITS)
+
+
 def text_digest(salt: bytes, kind: str, text: str) -> bytes:
     """Keyed digest under which a plain link, domain or prefix is stored: no readable copy stays in `private/`.
 

@@ -60,6 +60,11 @@ class Ledger:
     heads: tuple[Head, ...]
     sha256: str | None  # of the last; stands for all of them
 
+    def until(self, release: str) -> "Ledger":
+        """The ledger as it was when `release` was made."""
+        count = sum(head.release <= release for head in self.heads)
+        return Ledger(self.paths[:count], self.heads[:count], self.sha256)
+
     def create_entries(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Define the view `ledger` over all segments: `ENTRIES`, and `release`."""
         parts = [

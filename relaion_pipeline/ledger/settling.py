@@ -20,7 +20,7 @@ from relaion_pipeline import database
 from relaion_pipeline.database import literal
 from relaion_pipeline.feeds import compiling, keys
 from relaion_pipeline.layout import DataRoot, make_private, write_text
-from relaion_pipeline.ledger import cover, segments
+from relaion_pipeline.ledger import cover, memory, segments
 from relaion_pipeline.ledger.segments import EFFECT_SQL, Ledger
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.screening import matching, verdicts
@@ -37,7 +37,7 @@ from relaion_pipeline.screening.verdicts import (
     Header,
     Reason,
 )
-from relaion_pipeline.settings import Settings, Waiver
+from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards.stock import StockedShard
 
 _FACTORS = (2, 16, 128)
@@ -102,7 +102,7 @@ class Settler:
             database.connect(self.root, self.settings.limits) as connection,
             database.asking("settling verdicts with the ledger"),
         ):
-            returned = self._create_memory(connection)
+            returned = memory.create(connection, self.ledger, self.settings)
             self._create_present(connection, all_shards)
             hidden = _hidden_links(connection, len(all_shards))
             touched = []
@@ -172,43 +172,6 @@ class Settler:
         )
 
     # What is remembered and where it is
-
-    def _create_memory(self, connection: duckdb.DuckDBPyConnection) -> list[int]:
-        """Fill `remembered (link_key, covers)`, `memory (subset, shard, row_key, effect)`; count what waivers let back.
-
-        A link stays gone until every removal of it for a list's sake is waived for all its feeds.
-        """
-        self.ledger.create_entries(connection)
-        returning = self.settings.returning()
-        conditions = [_waived_sql(waiver) for waiver in returning]
-        by_rule = [sql for sql, waiver in zip(conditions, returning, strict=True) if waiver.feed is None]
-        # One waiver a feed at most applies to an entry, so that as many as it has feeds waive them all.
-        of_feeds: dict[str, list[str]] = defaultdict(list)
-        for sql, waiver in zip(conditions, returning, strict=True):
-            if waiver.feed is not None:
-                of_feeds[waiver.feed].append(sql)
-        lifted = " + ".join(f"({' OR '.join(each)})::integer" for each in of_feeds.values())
-        stays = f"NOT (len(feeds) > 0 AND {lifted or 0} >= len(feeds))"
-        connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE remembered AS
-            SELECT link_key, bool_or(reasons & {BIT[Reason.COVER]} <> 0) AS covers
-            FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL AND {stays} GROUP BY link_key
-            """
-        )
-        connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE memory AS
-            SELECT subset, shard, row_key, max({EFFECT_SQL}) AS effect
-            FROM ledger WHERE reasons & {HIDDEN_BITS} = 0 AND NOT ({" OR ".join(by_rule) or "false"}) GROUP BY ALL
-            """
-        )
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE once_hidden AS "
-            f"SELECT DISTINCT link_key FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL"
-        )
-        counted = [connection.execute(f"SELECT count(*) FROM ledger WHERE {each}").fetchall() for each in conditions]
-        return [rows for ((rows,),) in counted]
 
     def _create_present(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[_Shard]) -> None:
         """Find the links that must go in all shards.
@@ -417,19 +380,6 @@ def read_settlement(root: DataRoot) -> Settlement | None:
         return Settlement(**json.loads(root.settlement.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _waived_sql(waiver: Waiver) -> str:
-    """SQL for whether a waiver concerns an entry of `ledger`: all that rules removed, or what a feed named."""
-    if waiver.feed is None:
-        conditions = [f"reasons & {HIDDEN_BITS} = 0"]
-    else:
-        conditions = [f"list_contains(feeds, {literal(waiver.feed)})"]
-    if waiver.release:
-        conditions.append(f"release = {literal(waiver.release)}")
-    if waiver.subset:
-        conditions.append(f"subset = {literal(waiver.subset)}")
-    return f"({' AND '.join(conditions)})"
 
 
 _HIDDEN_DIGEST = "count(*) || ':' || coalesce(sum(md5_number_upper(link_key || ':' || class)::hugeint), 0)"

@@ -15,6 +15,11 @@ class Evidence:
     subset: str
     stem: str
     key: str  # digest of what was verified and against what: files, feeds, rules, code
+    files_key: str  # digest of the files, the rules and the code alone
+    lists: dict[str, str]  # feed -> digest of its entries
+    hits: dict[str, str]  # feed -> digest of its entries that the shard's index says can name a row of the source
+    questions: list[str]  # what the index was proved to answer: kind and form
+    index_sha256: str | None  # of the index, if it was proved to hold every kept row
     source_sha256: str
     safe_sha256: str
     extra_sha256: str
@@ -31,6 +36,8 @@ class Evidence:
     unsafe_in_research_safe: int  # above the research-safe threshold
     unscored_in_research_safe: int
     without_link: int
+    removed_before_in_research: int  # rows that the ledger says an earlier release removed
+    missing_from_index: int  # spellings of kept rows that the index lacks, and links that it counts wrongly
 
 
 def write(evidence: Evidence, root: DataRoot) -> None:

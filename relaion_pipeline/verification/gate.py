@@ -41,6 +41,10 @@ CHECKS = (
         "no_unsafe_row_in_research_safe", "unsafe_in_research_safe", "No row of research-safe is above its threshold."
     ),
     Check("no_unscored_row_in_research_safe", "unscored_in_research_safe", "No row of research-safe lacks a score."),
+    Check(
+        "once_removed_stays_removed", "removed_before_in_research", "No row that an earlier release removed is back."
+    ),
+    Check("index_holds_every_row", "missing_from_index", "What new lists will be asked of holds every kept row."),
     Check("no_row_without_link", "without_link", "Every kept row has a link that was compared with the lists."),
 )
 EVERY_SHARD_ONCE = Check("every_shard_once", "shard", "Every shard is there, exactly once.")

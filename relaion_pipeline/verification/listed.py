@@ -1,12 +1,10 @@
 """The verifier's own reading of the partners' lists: straight from their files, sharing no result with the blocklist.
 
-What is stored are whole digests' first 128 bits read as hexadecimal, and keyed digests of plain entries, so that the
-file keeps nothing readable.
+What is stored are whole digests' first 128 bits, read as hexadecimal is, and keyed digests of plain entries, so that
+the files keep nothing readable; and each entry's fingerprint, by which indexes of shards are asked.
 """
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,38 +12,88 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from relaion_pipeline import database, links
-from relaion_pipeline.feeds import loading
+from relaion_pipeline import links
+from relaion_pipeline.database import literal
+from relaion_pipeline.feeds import compiling, keys, loading
+from relaion_pipeline.feeds.blocklist import MATCHABLE
 from relaion_pipeline.feeds.compiling import PREFIX_HOST
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, TEXT_KINDS, Kind
 from relaion_pipeline.feeds.guards import Guard
-from relaion_pipeline.layout import PRIVATE_FILE_MODE, DataRoot, make_private, write_text, written_whole
+from relaion_pipeline.layout import DataRoot, make_private, written_whole
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards.digests import sha256_file
 
-KINDS = tuple(kind for kind in Kind if kind is not Kind.UNMATCHABLE)
-TABLES = (*(str(kind) for kind in KINDS), PREFIX_HOST)
+KINDS = MATCHABLE
+LISTED = pa.schema(
+    [
+        pa.field("kind", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        pa.field("high", pa.uint64(), nullable=False),
+        pa.field("low", pa.uint64(), nullable=False),
+        pa.field("fingerprint", pa.uint64(), nullable=False),  # of a prefix: that of its host
+        pa.field("mark", pa.uint64(), nullable=False),  # tells entries with one fingerprint apart
+    ]
+)
+_DIGEST, _KINDS = b"relaion.digest", b"relaion.kinds"
+
+
+@dataclass(frozen=True)
+class ListedFeed:
+    """One feed as the verifier read it."""
+
+    name: str
+    path: Path
+    digest: str  # of its files, declaration and code
+    kinds: frozenset[Kind]
+    form: str | None  # in which its links are hashed; None: it does not say
 
 
 @dataclass(frozen=True)
 class Listed:
-    """Where the verifier's reading of the lists lies, and what it holds."""
+    """All feeds as the verifier read them."""
 
-    path: Path
-    digest: str  # of the feeds' files, declarations and code
-    kinds: frozenset[Kind]
-    forms: dict[Kind, frozenset[str | None]]  # forms that feeds of each kind declare; None: a feed declares none
+    feeds: tuple[ListedFeed, ...]
+    salt: bytes
 
-    @contextmanager
-    def attached(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Attach as `listed`, read-only: for each kind a table `(key uhugeint, form varchar)`."""
-        connection.execute(f"ATTACH {database.literal(str(self.path))} AS listed (READ_ONLY)")
-        try:
-            yield
-        finally:
-            connection.execute("DETACH listed")
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Kinds with at least one entry."""
+        return frozenset(kind for feed in self.feeds for kind in feed.kinds)
+
+    @property
+    def forms(self) -> dict[Kind, frozenset[str | None]]:
+        """Kind -> forms that its feeds declare; None: a feed declares none."""
+        return {kind: frozenset(feed.form for feed in self.feeds if kind in feed.kinds) for kind in self.kinds}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Feed -> digest of all that its entries depend on."""
+        return {feed.name: feed.digest for feed in self.feeds}
+
+    def open(self, connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> None:
+        """Fill `listed_fingerprints (feed, fingerprint, mark)` with the entries of the feeds `names`, or of all."""
+        parts = ["SELECT NULL::varchar AS feed, NULL::ubigint AS fingerprint, NULL::ubigint AS mark WHERE false"]
+        parts += [
+            f"SELECT {literal(feed.name)}, fingerprint, mark FROM read_parquet({literal(str(feed.path))})"
+            for feed in self.feeds
+            if names is None or feed.name in names
+        ]
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE listed_fingerprints AS {' UNION ALL '.join(parts)}")
+
+    def find_suspects(self, connection: duckdb.DuckDBPyConnection, fingerprints: str) -> None:
+        """Fill a table `listed_<kind> (key uhugeint, form)` for each kind with the entries that have one of them."""
+        for kind in KINDS:
+            parts = ["SELECT NULL::uhugeint AS key, NULL::varchar AS form WHERE false"]
+            parts += [
+                f"SELECT (high::uhugeint << 64) | low::uhugeint, {literal(feed.form) if feed.form else 'NULL'} "
+                f"FROM read_parquet({literal(str(feed.path))}) SEMI JOIN {fingerprints} USING (fingerprint) "
+                f"WHERE kind = '{kind}'"
+                for feed in self.feeds
+                if kind in feed.kinds
+            ]
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE listed_{kind} AS {' UNION ALL '.join(parts)}")
 
 
 def hex_key(hex_sql: str) -> str:
@@ -53,86 +101,78 @@ def hex_key(hex_sql: str) -> str:
     return f"('0x' || left({hex_sql}, 32))::uhugeint"
 
 
-def text_key(kind: str, digest: str, text_sql: str) -> str:
-    """SQL for the verifier's key of a plain link, domain or prefix; `digest` is that of the lists (`Listed`)."""
-    return hex_key(f"sha256('{digest}{kind}' || {text_sql})")
-
-
 def read_lists(settings: Settings, root: DataRoot) -> Listed:
-    """Read every feed from the partners' files, unless that stands already for just these files.
+    """Read every feed from the partners' files, but those that stand for just their files already.
 
     Raises:
         FeedError: a feed cannot be read, or a guard refuses it.
     """
-    files = {
-        name: [(path.name, sha256_file(path)) for path in loading.files(feed, root.path)]
-        for name, feed in settings.feeds.items()
-    }
-    declared = settings.model_dump(mode="json", include={"feeds", "waivers"})
-    digest = key_of(files, declared, code_version())
-    record = root.verifier_lists.with_suffix(".json")
-    known = _read(record, digest, root)
-    if known is not None and known.path.exists():
-        return known
-    record.unlink(missing_ok=True)
-    make_private(root.private)
-    forms: dict[Kind, set[str | None]] = {}
-    with (
-        written_whole(root.verifier_lists) as temporary,
-        database.asking("reading the lists for verification"),
-        database.connect(root, settings.limits) as connection,
-    ):
-        temporary.unlink()  # DuckDB makes its files itself
-        connection.execute(f"ATTACH {database.literal(str(temporary))} AS listed")
-        for kind in TABLES:
-            connection.execute(f"CREATE TABLE listed.{kind} (key uhugeint, form varchar)")
-        for name in settings.feeds:
-            for kind in _read_feed(name, settings, root, connection, digest):
-                forms.setdefault(kind, set()).add(settings.feeds[name].link_form)
-        connection.execute("DETACH listed")
-        temporary.chmod(PRIVATE_FILE_MODE)
-    found = Listed(
-        root.verifier_lists, digest, frozenset(forms), {kind: frozenset(named) for kind, named in forms.items()}
-    )
-    content = {"digest": digest, "forms": {str(kind): sorted(named, key=str) for kind, named in found.forms.items()}}
-    write_text(record, json.dumps(content))
-    return found
+    feeds = tuple(_read_feed(name, settings, root) for name in settings.feeds)
+    return Listed(feeds, compiling.salt_of(root))
 
 
-def _read_feed(
-    name: str, settings: Settings, root: DataRoot, connection: duckdb.DuckDBPyConnection, digest: str
-) -> set[Kind]:
-    feed = settings.feeds[name]
-    guard = Guard(name, feed, waived=settings.waived_entries(name))
-    found: set[Kind] = set()
-    for batch in loading.load(name, feed, root.path):
-        entries = batch.entries
-        codes = entries.column("kind").indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        names = entries.column("kind").dictionary.to_pylist()
-        spelled = _spelled_texts(entries, codes, names)
-        plain = np.isin(codes, [code for code, name in enumerate(names) if name in TEXT_KINDS])
-        usable = guard.see(batch, plain & np.asarray(spelled.is_null()))
-        for code, kind in enumerate(map(Kind, names)):
-            places = pa.array(np.flatnonzero(usable & (codes == code)))
-            if not len(places):
-                continue
-            found.add(kind)
-            if kind in DIGEST_BYTES:
-                _insert(connection, kind, hex_key("hex(value)"), entries.column("digest").take(places), feed.link_form)
-                continue
-            texts = spelled.take(places)
-            _insert(connection, kind, text_key(kind, digest, "value"), texts, feed.link_form)
-            if kind is Kind.PREFIX:
-                hosts = pa.array([links.host_of(text) for text in texts.to_pylist()], pa.string())
-                _insert(connection, PREFIX_HOST, text_key(PREFIX_HOST, digest, "value"), hosts, None)
-    guard.finish()
-    return found
+def _read_feed(name: str, settings: Settings, root: DataRoot) -> ListedFeed:
+    feed, path = settings.feeds[name], root.verifier_list(name)
+    files = [(file.name, sha256_file(file)) for file in loading.files(feed, root.path)]
+    waived = settings.waived_entries(name)
+    digest = key_of(name, files, feed.model_dump(mode="json"), waived, code_version())
+    kinds = _kinds_of(path, digest)
+    if kinds is None:
+        make_private(path.parent)
+        guard = Guard(name, feed, waived=waived)
+        kinds = set()
+        with written_whole(path) as temporary, pq.ParquetWriter(temporary, LISTED, compression="zstd") as writer:
+            for batch in loading.load(name, feed, root.path):
+                for kind, digested, fingerprint, mark in _keyed(batch, guard, compiling.salt_of(root)):
+                    kinds.add(kind)
+                    writer.write_batch(_rows(kind, digested, fingerprint, mark))
+            guard.finish()
+            writer.add_key_value_metadata({_DIGEST: digest.encode(), _KINDS: ",".join(sorted(kinds)).encode()})
+    return ListedFeed(name, path, digest, frozenset(kinds), feed.link_form)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, kind: str, key: str, values: pa.Array, form: str | None) -> None:
-    connection.register("entries", pa.table({"value": values}))
-    connection.execute(f"INSERT INTO listed.{kind} SELECT {key}, ? FROM entries", [form])
-    connection.unregister("entries")
+_Digests = npt.NDArray[np.uint8]  # shape (n, length of the digest)
+
+
+def _keyed(
+    batch: loading.FeedBatch, guard: Guard, salt: bytes
+) -> Iterator[tuple[Kind, _Digests, keys.Words, keys.Words]]:
+    """The usable entries of a batch by kind: digests, fingerprints, marks."""
+    entries = batch.entries
+    codes = entries.column("kind").indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    names = entries.column("kind").dictionary.to_pylist()
+    spelled = _spelled_texts(entries, codes, names)
+    plain = np.isin(codes, [code for code, name in enumerate(names) if name in TEXT_KINDS])
+    usable = guard.see(batch, plain & np.asarray(spelled.is_null()))
+    for code, kind in enumerate(map(Kind, names)):
+        places = pa.array(np.flatnonzero(usable & (codes == code)))
+        if not len(places):
+            continue
+        if kind in DIGEST_BYTES:
+            raw = entries.column("digest").take(places).cast(pa.binary(DIGEST_BYTES[kind]))
+            digests = np.frombuffer(raw.buffers()[1], dtype=np.uint8).reshape(-1, DIGEST_BYTES[kind])[: len(places)]
+        else:
+            texts = spelled.take(places).to_pylist()
+            digests = _text_digests(salt, kind, texts)
+        fingerprints = keys.fingerprints(keys.split(digests, kind)[1], kind)
+        marks = fingerprints
+        if kind is Kind.PREFIX:
+            hosts = _text_digests(salt, PREFIX_HOST, [links.host_of(text) or text for text in texts])
+            fingerprints = keys.fingerprints(keys.split(hosts, PREFIX_HOST)[1], PREFIX_HOST)
+        yield kind, digests, fingerprints, marks
+
+
+def _text_digests(salt: bytes, kind: str, texts: Sequence[str]) -> _Digests:
+    joined = b"".join(keys.text_digest(salt, kind, text) for text in texts)
+    return np.frombuffer(joined, dtype=np.uint8).reshape(len(texts), -1)
+
+
+def _rows(kind: Kind, digests: _Digests, fingerprints: keys.Words, marks: keys.Words) -> pa.RecordBatch:
+    halves = np.ascontiguousarray(digests[:, :16]).view(">u8").astype(np.uint64)
+    codes = pa.array(np.full(len(digests), KINDS.index(kind), dtype=np.int8))
+    kinds = pa.DictionaryArray.from_arrays(codes, pa.array([str(each) for each in KINDS], pa.string()))
+    columns = [kinds, *(pa.array(values) for values in (halves[:, 0], halves[:, 1], fingerprints, marks))]
+    return pa.RecordBatch.from_arrays(columns, schema=LISTED)
 
 
 def _spelled_texts(entries: pa.RecordBatch, codes: npt.NDArray[np.int8], names: list[str]) -> pa.Array:
@@ -147,12 +187,12 @@ def _spelled_texts(entries: pa.RecordBatch, codes: npt.NDArray[np.int8], names: 
     )
 
 
-def _read(record: Path, digest: str, root: DataRoot) -> Listed | None:
+def _kinds_of(path: Path, digest: str) -> set[Kind] | None:
+    """The kinds in a feed's file if it was read from just these files, else None."""
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-        if content["digest"] != digest:
+        metadata = pq.read_metadata(path).metadata
+        if metadata[_DIGEST].decode() != digest:
             return None
-        forms = {Kind(kind): frozenset(named) for kind, named in content["forms"].items()}
-        return Listed(root.verifier_lists, digest, frozenset(forms), forms)
-    except (OSError, ValueError, KeyError, TypeError):
+        return {Kind(kind) for kind in metadata[_KINDS].decode().split(",") if kind}
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
         return None
