@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import clean_cost, forms_cost, release_cost
+from benchmarks import clean_cost, delta_cost, forms_cost, release_cost
 from relaion_pipeline import report_tables, sample
 
 
@@ -20,17 +20,28 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("bench"), help="where data goes; kept for the next run")
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--hashes", type=int, default=16_200_000)
-    parser.add_argument("--only", choices=("release", "forms", "clean"), help="one measurement instead of all")
+    parser.add_argument("--delta-rows", type=int, default=20_000_000, help="rows of what is released again")
+    parser.add_argument("--only", choices=("release", "forms", "delta", "clean"), help="one measurement instead of all")
     chosen = parser.parse_args()
-    data = chosen.folder / f"rows-{chosen.rows}-hashes-{chosen.hashes}"
+    console = Console()
+    for name, rows, measurement in (
+        ("release", chosen.rows, release_cost),
+        ("forms", chosen.rows, forms_cost),
+        ("delta", chosen.delta_rows, delta_cost),
+        ("clean", chosen.rows, clean_cost),
+    ):
+        if chosen.only in {None, name}:
+            measurement.measure(_data(chosen.folder, rows, chosen.hashes), console)
+
+
+def _data(folder: Path, rows: int, hashes: int) -> Path:
+    """A sample of that size, made if it is not there."""
+    data = folder / f"rows-{rows}-hashes-{hashes}"
     if not (data / "relaion.toml").exists():
         shutil.rmtree(data, ignore_errors=True)
-        with report_tables.bar("sample rows", chosen.rows) as advance:
-            sample.generate(data, rows=chosen.rows, seed=1, hashes=chosen.hashes, progress=advance)
-    console = Console()
-    for name, measurement in (("release", release_cost), ("forms", forms_cost), ("clean", clean_cost)):
-        if chosen.only in {None, name}:
-            measurement.measure(data, console)
+        with report_tables.bar("sample rows", rows) as advance:
+            sample.generate(data, rows=rows, seed=1, hashes=hashes, progress=advance)
+    return data
 
 
 if __name__ == "__main__":

@@ -57,10 +57,10 @@ def measure(data: Path, console: Console) -> None:
         table.add_row(name, f"{seconds:.1f}", f"{seconds / baseline.seconds:.2f} x", memory, style=style)
 
     add("plain DuckDB zstd copy (baseline)", baseline.seconds, baseline.peak_bytes)
-    stages = _stages(data)
-    for stage, seconds in stages.items():
+    took = stages(data)
+    for stage, seconds in took.items():
         add(f"  {stage}", seconds)
-    add("  start and orchestration", whole.seconds - sum(stages.values()))
+    add("  start and orchestration", whole.seconds - sum(took.values()))
     add("relaion release", whole.seconds, whole.peak_bytes, style="bold")
     add("relaion release, nothing changed", again.seconds, again.peak_bytes)
     console.print(table)
@@ -78,7 +78,7 @@ def run(command: list[str], output: IO[str] | None = None) -> Cost:
     return Cost(seconds, usage.ru_maxrss * 1024)
 
 
-def _stages(data: Path) -> dict[str, float]:
+def stages(data: Path) -> dict[str, float]:
     """Seconds of the last run's steps, by what the steps do."""
     with dg.DagsterInstance.from_config(str((data / "dagster_home").absolute())) as instance:
         (run_record,) = instance.get_run_records(limit=1)
