@@ -104,9 +104,9 @@ def _places(root: DataRoot, release: Path, destination: Destination) -> Iterator
     if destination.on_hub:
         for edition in destination.editions:
             place = Repository(destination.repository(edition), release.name, destination.gated)
-            yield place, contents.contents(release, [edition])
+            yield place, contents.contents(root, release, [edition])
         return
-    items = contents.contents(release, destination.editions)
+    items = contents.contents(root, release, destination.editions)
     if destination.on_disk:
         yield stores.Folder(stores.folder_of(destination.to, root.path), release.name), items
     else:
@@ -118,7 +118,7 @@ def _planned(root: DataRoot, release: Path, name: str, destination: Destination)
     editions = [[edition] for edition in destination.editions] if destination.on_hub else [destination.editions]
     for each in editions:
         where = f"hf://datasets/{destination.repository(each[0])}" if destination.on_hub else destination.to
-        items = contents.contents(release, each)
+        items = contents.contents(root, release, each)
         there = {item.name for item in items if _recorded(record, where, item)}
         yield Delivery(name, where, *_parted(items, {item.name for item in items} - there))
 

@@ -14,7 +14,7 @@ from relaion_pipeline.publish import contents, stores
 from relaion_pipeline.publish.errors import PublishError
 from relaion_pipeline.settings import SettingsError
 from relaion_pipeline_tests.end_to_end import shared
-from relaion_pipeline_tests.publish.conftest import tree
+from relaion_pipeline_tests.publish.conftest import of_edition, tree
 
 
 def said(outcome):
@@ -59,8 +59,8 @@ def test_one_edition(root, destined, publish, tmp_path):
     folder = tmp_path / "mirror" / shared.VERSION
     assert not (folder / "research").exists()
     assert not (folder / "removals" / "research").exists()
-    expected = {name for name in tree(root.current.resolve()) if "research/" not in name}
-    assert set(tree(folder)) == expected
+    assert tree(folder) == of_edition(root, "research-safe")
+    assert set(tree(folder)) == {name for name in tree(root.current.resolve()) if "research/" not in name}
     assert shared.run("verify", folder, "--edition", "research-safe").exit_code == 0
     assert shared.run("verify", folder).exit_code == 1
 
@@ -160,7 +160,7 @@ def test_no_name_leads_out_of_the_release(root, name):
     (folder / ".hidden").write_text("x")
     (folder / "SHA256SUMS").write_text((folder / "SHA256SUMS").read_text() + f"{'0' * 64}  {name}\n")
     with pytest.raises(PublishError, match="no file of the release"):
-        contents.contents(folder, ["research", "research-safe"])
+        contents.contents(root, folder, ["research", "research-safe"])
 
 
 def test_no_link_is_followed_out_of_the_release(root):
@@ -168,7 +168,7 @@ def test_no_link_is_followed_out_of_the_release(root):
     (folder / "README.md").unlink()
     (folder / "README.md").symlink_to(root.signing_key)
     with pytest.raises(PublishError, match=r"README\.md"):
-        contents.contents(folder, ["research", "research-safe"])
+        contents.contents(root, folder, ["research", "research-safe"])
 
 
 @pytest.mark.parametrize("inside", ["private/mirror", "releases"])
