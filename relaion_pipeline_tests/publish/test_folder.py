@@ -106,11 +106,11 @@ def test_half_a_folder_is_gone_on_with_and_never_seen(root, destined, publish, t
     destined(tmp_path / "mirror")
     put, sent = stores.Folder.put, []
 
-    def failing(self, item):
+    def failing(self, item, twin):
         if len(sent) == 5:
             raise PublishError("the disk is gone")
         sent.append(item.name)
-        put(self, item)
+        put(self, item, twin)
 
     monkeypatch.setattr(stores.Folder, "put", failing)
     assert publish().exit_code == 1
@@ -127,8 +127,8 @@ def test_damage_on_the_way_is_found(root, destined, publish, tmp_path, monkeypat
     destined(tmp_path / "mirror")
     put = stores.Folder.put
 
-    def damaging(self, item):
-        put(self, item)
+    def damaging(self, item, twin):
+        put(self, item, twin)
         if item.name == "README.md":
             path = self._base / item.name
             path.write_bytes(path.read_bytes()[:-1] + b"x")
