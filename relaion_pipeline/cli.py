@@ -162,6 +162,8 @@ def release(data: Path, version: str | None) -> None:
             f"That is not the newest: {outcome.newest} is, and `relaion rollback` took current back from it. Changed "
             f"inputs make a new release; `relaion rollback {outcome.newest}` goes back to it."
         )
+    if outcome.unpublished:
+        click.echo(f"Not published yet to: {', '.join(outcome.unpublished)}. Run: relaion publish --data {data}")
 
 
 @main.command()

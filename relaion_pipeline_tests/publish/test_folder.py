@@ -214,6 +214,21 @@ def test_the_record_is_private(root, destined, publish, tmp_path):
     assert os.fspath(tmp_path / "mirror") == record["to"]
 
 
+def test_a_release_run_with_nothing_to_do_says_what_is_not_published(root, destined, publish, tmp_path):
+    destined(tmp_path / "mirror")
+    destined(tmp_path / "other", name="other", editions='["research-safe"]')
+    outcome = shared.run("release", "--data", root.path)
+    assert outcome.exit_code == 0, outcome.output
+    assert f"Not published yet to: mirror, other. Run: relaion publish --data {root.path}" in said(outcome)
+    assert publish("--to", "mirror").exit_code == 0
+    assert "Not published yet to: other." in said(shared.run("release", "--data", root.path))
+    assert publish().exit_code == 0
+    assert "Not published" not in shared.run("release", "--data", root.path).output
+    settings_file = root.path / "relaion.toml"
+    settings_file.write_text(settings_file.read_text().replace('editions = ["research-safe"]\n', ""))
+    assert "Not published yet to: other." in said(shared.run("release", "--data", root.path)), "an edition is missing"
+
+
 def test_the_asset_publishes_and_says_so(root, destined, tmp_path, monkeypatch):
     destined(tmp_path / "mirror")
     monkeypatch.setenv("DAGSTER_HOME", str(launch.prepare_home(root)))
