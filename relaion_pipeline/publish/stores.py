@@ -157,7 +157,7 @@ class Remote:
                 self._fs.put_file(str(item.path), self._at(item.name))
 
     def _copied(self, name: str, to: str) -> bool:
-        """Have the store copy an object, as S3, Google's and Azure's can; False where it cannot or will not."""
+        """Have the store copy an object, as S3 can; False where it cannot or will not."""
         try:
             self._fs.cp_file(self._at(name), self._at(to))
         except Exception:  # noqa: BLE001  (likewise; it may be no more than a right that is missing)
