@@ -1,11 +1,13 @@
 """What a first release costs, over a plain copy of the same shards."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-import time
+import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,6 +24,18 @@ connection = duckdb.connect()
 for number, shard in enumerate(sys.argv[2:]):
     target = str(Path(sys.argv[1]) / f"{number}.parquet")
     connection.execute(f"COPY (FROM read_parquet('{shard}')) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+"""
+
+# A process counts as its own what the one that started it had: so this small one starts all that is measured.
+_LAUNCHER = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+status = subprocess.call(sys.argv[2:])
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+with open(sys.argv[1], "w") as told:
+    json.dump({"seconds": seconds, "peak_bytes": peak}, told)
+sys.exit(status)
 """
 
 
@@ -66,16 +80,16 @@ def measure(data: Path, console: Console) -> None:
     console.print(table)
 
 
-def run(command: list[str], output: IO[str] | None = None) -> Cost:
-    """Run a command to its end: wall-clock time, and the largest resident size it had."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=output or subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
-    errors = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        raise SystemExit(f"{' '.join(command[:4])} failed:\n{errors.decode(errors='replace')[-2_000:]}")
-    return Cost(seconds, usage.ru_maxrss * 1024)
+def run(command: list[str], output: IO[str] | None = None, environment: Mapping[str, str] | None = None) -> Cost:
+    """Run a command to its end: wall-clock time, and the largest resident size that a process of it had."""
+    with tempfile.NamedTemporaryFile("r") as told:
+        launcher = [sys.executable, "-S", "-c", _LAUNCHER, told.name, *command]
+        done = subprocess.run(  # noqa: S603
+            launcher, stdout=output or subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command[:4])} failed:\n{done.stderr.decode(errors='replace')[-2_000:]}")
+        return Cost(**json.load(told))
 
 
 def stages(data: Path) -> dict[str, float]:

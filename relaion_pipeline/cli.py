@@ -14,10 +14,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from relaion_pipeline import __version__, links, report_tables, sample, settings, template
+from relaion_pipeline import __version__, report_tables
 from relaion_pipeline.layout import EDITIONS, RESEARCH, DataRoot, write_text
-from relaion_pipeline.release import signature
-from relaion_pipeline.settings import SETTINGS_FILE, SettingsError
 
 DATA = click.option(
     "--data",
@@ -70,6 +68,10 @@ def init(folder: Path) -> None:
     Example:
         relaion init /srv/laion
     """
+    from relaion_pipeline import template  # noqa: PLC0415  (imports pyarrow, as all that reads settings does)
+    from relaion_pipeline.release import signature  # noqa: PLC0415  (imports cryptography)
+    from relaion_pipeline.settings import SETTINGS_FILE  # noqa: PLC0415
+
     path = folder / SETTINGS_FILE
     if path.exists():
         raise click.ClickException(f"{path} is there already; edit it, or choose another folder")
@@ -113,6 +115,8 @@ def make_sample(folder: Path, rows: int, seed: int, hashes: int | None, around: 
         relaion sample demo --rows 300000 --seed 7
         relaion sample real --around captions.tsv --listed 200
     """
+    from relaion_pipeline import sample  # noqa: PLC0415  (imports pyarrow)
+
     try:
         if around:
             summary = sample.adopt(folder, sources=list(around), listed=listed, seed=seed)
@@ -158,6 +162,8 @@ def release(data: Path, version: str | None) -> None:
             f"That is not the newest: {outcome.newest} is, and `relaion rollback` took current back from it. Changed "
             f"inputs make a new release; `relaion rollback {outcome.newest}` goes back to it."
         )
+    if outcome.unpublished:
+        click.echo(f"Not published yet to: {', '.join(outcome.unpublished)}. Run: relaion publish --data {data}")
 
 
 @main.command()
@@ -179,7 +185,8 @@ def verify(release: str, data: Path, key: Path | None, editions: tuple[str, ...]
         relaion verify downloads/2026-01-31.001 --key publisher.pub
         relaion verify downloads/safe-only --key publisher.pub --edition research-safe
     """
-    from relaion_pipeline.audit import proof, published  # noqa: PLC0415  (imports pandas)
+    from relaion_pipeline.audit import proof, published  # noqa: PLC0415  (imports DuckDB)
+    from relaion_pipeline.release import signature  # noqa: PLC0415  (imports cryptography)
 
     trusted = signature.trusted_key(key) if key else None
     root = DataRoot.at(data)
@@ -291,7 +298,7 @@ def publish(version: str, data: Path, only: tuple[str, ...], dry_run: bool) -> N
         relaion publish --data demo --dry-run
         relaion publish 2026-01-31.001 --data demo --to mirror
     """
-    from relaion_pipeline.publish import upload  # noqa: PLC0415  (imports pandas)
+    from relaion_pipeline.publish import upload  # noqa: PLC0415  (imports DuckDB)
 
     with report_tables.bars() as listener:
         deliveries = upload.publish(DataRoot.at(data), version, listener, dry_run=dry_run, only=only)
@@ -311,6 +318,8 @@ def key(data: Path, new: bool) -> None:
     Example:
         relaion key --data demo > demo.pub
     """
+    from relaion_pipeline.release import signature  # noqa: PLC0415  (imports cryptography)
+
     root = DataRoot.at(data)
     public = signature.public_text(signature.new_key(root) if new else signature.ensure_key(root))
     click.echo(public, nl=False)
@@ -395,6 +404,8 @@ def forms(source: Any) -> None:
     Example:
         echo 'HTTP://Example.COM/a/../b' | relaion forms
     """
+    from relaion_pipeline import links  # noqa: PLC0415  (imports the list of public suffixes)
+
     for line in source:
         click.echo(json.dumps(links.describe(line.rstrip("\r\n")), ensure_ascii=True))
 
@@ -410,7 +421,8 @@ def ui(data: Path, port: int, host: str) -> None:
     Example:
         relaion ui --data demo
     """
-    from relaion_pipeline import launch  # noqa: PLC0415  (imports Dagster)
+    from relaion_pipeline import launch, settings  # noqa: PLC0415  (imports Dagster)
+    from relaion_pipeline.settings import SETTINGS_FILE, SettingsError  # noqa: PLC0415
 
     root = DataRoot.at(data)
     try:

@@ -18,6 +18,7 @@ from relaion_pipeline.history import rollback
 from relaion_pipeline.history.rollback import Rollback
 from relaion_pipeline.jobs import RELEASE_JOB
 from relaion_pipeline.layout import DataRoot, make_private, write_text
+from relaion_pipeline.publish import state
 from relaion_pipeline.release import lock, readiness, versions
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.lock import Holder
@@ -41,6 +42,7 @@ class Outcome:
     made: bool  # whether this run made it
     failures: tuple[str, ...] = ()
     newest: str | None = None  # the newest release, where a rollback made another one current
+    unpublished: tuple[str, ...] = ()  # destinations that want it and that it has not reached
 
 
 def prepare_home(root: DataRoot) -> Path:
@@ -62,7 +64,11 @@ def release(root: DataRoot, version: str | None = None) -> Outcome:
     if unchanged is not None:
         rollback.settle(root, unchanged)
         moved = rollback.in_force(root)
-        return Outcome(versions.current(root), made=False, newest=moved.newest if moved else None)
+        if moved:
+            return Outcome(versions.current(root), made=False, newest=moved.newest)
+        # Sending is a decision of its own where no run makes a release: the command is told, not carried out.
+        missing = state.missing(root, unchanged, inputs.settings.publish)
+        return Outcome(versions.current(root), made=False, unpublished=missing)
     if version is not None:
         readiness.check_version(root, version)
     rows = _rows(inputs)

@@ -165,6 +165,10 @@ class DataRoot:
         """What was published to a destination."""
         return self.private / "publish" / f"{destination}.json"
 
+    def partial(self, version: str, checksums_sha256: str, edition: str) -> Path:
+        """What stands in place of a release's own documents where one edition of it goes alone."""
+        return self.private / "partial" / f"{version}-{checksums_sha256[:16]}" / edition
+
     def parcel(self, destination: str) -> Path:
         """Hard links to just the files that are being sent to a destination."""
         return self.private / "publish" / destination

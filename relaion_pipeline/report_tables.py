@@ -24,19 +24,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from relaion_pipeline.audit.published import Finding
-from relaion_pipeline.clean import Outcome
-from relaion_pipeline.history.changes import Change, Stage, describe_waiver
-from relaion_pipeline.history.comparison import Comparison, Line
-from relaion_pipeline.history.releases import PastRelease
 from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.progress import Listener
-from relaion_pipeline.release import manifest
-from relaion_pipeline.screening.verdicts import Reason
-from relaion_pipeline.status import Status
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what a command shows it has imported: `relaion clean` is not to wait for the rest
+    from relaion_pipeline.audit.published import Finding
+    from relaion_pipeline.clean import Outcome
+    from relaion_pipeline.history.changes import Change
+    from relaion_pipeline.history.comparison import Comparison, Line
+    from relaion_pipeline.history.releases import PastRelease
     from relaion_pipeline.publish.upload import Delivery
+    from relaion_pipeline.status import Status
 
 _SET_ASIDE = ("malformed", "unmatchable", "withdrawn", "quarantined")
 
@@ -92,6 +90,9 @@ def _progress() -> Progress:
 
 def show_release(folder: Path | None, *, made: bool) -> None:
     """Print what a release holds, and where it lies."""
+    from relaion_pipeline.release import manifest  # noqa: PLC0415  (imports pydantic)
+    from relaion_pipeline.screening.verdicts import Reason  # noqa: PLC0415  (imports pyarrow)
+
     console = Console()
     assert folder is not None  # a run that did not fail has made or found one
     described = manifest.read(folder)
@@ -142,7 +143,7 @@ def show_deliveries(deliveries: "list[Delivery]", *, dry_run: bool) -> None:
         )
 
 
-def show_findings(findings: list[Finding]) -> None:
+def show_findings(findings: "list[Finding]") -> None:
     """Print what was proved and what was not."""
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("", "checked", "found"):
@@ -157,7 +158,7 @@ def show_findings(findings: list[Finding]) -> None:
     console.print(f"{failed} of {len(findings)} checks failed." if failed else f"All {len(findings)} checks passed.")
 
 
-def show_status(status: Status) -> None:
+def show_status(status: "Status") -> None:
     """Print where a data root stands."""
     console = Console()
     set_aside = [name for name in _SET_ASIDE if any(f.counts and getattr(f.counts, name) for f in status.feeds)]
@@ -183,8 +184,10 @@ def show_status(status: Status) -> None:
     _show_standing(console, status)
 
 
-def _show_standing(console: Console, status: Status) -> None:
+def _show_standing(console: Console, status: "Status") -> None:
     """What is current, and what the next run would do."""
+    from relaion_pipeline.history.changes import Stage  # noqa: PLC0415  (imports pyarrow)
+
     if status.newest is None:
         console.print("No release yet; run: relaion release")
         return
@@ -205,7 +208,7 @@ def _show_standing(console: Console, status: Status) -> None:
         console.print(f"Current release: {status.current}, not the newest. {status.newest}: {said}", highlight=False)
 
 
-def _show_changes(console: Console, changes: tuple[Change, ...] | None, title: str, *, stages: bool = False) -> None:
+def _show_changes(console: Console, changes: "tuple[Change, ...] | None", title: str, *, stages: bool = False) -> None:
     """Print what changed, with `stages` also what that puts behind."""
     if changes is None:
         console.print(f"{title}: not known, since a record does not say what went in", highlight=False)
@@ -220,7 +223,7 @@ def _show_changes(console: Console, changes: tuple[Change, ...] | None, title: s
     console.print(table)
 
 
-def show_releases(releases: list[PastRelease]) -> None:
+def show_releases(releases: "list[PastRelease]") -> None:
     """Print all releases, oldest first."""
     console = Console()
     if not releases:
@@ -239,7 +242,7 @@ def show_releases(releases: list[PastRelease]) -> None:
     console.print(table)
 
 
-def _said(release: PastRelease) -> Iterator[str]:
+def _said(release: "PastRelease") -> Iterator[str]:
     """Version, time and state of a release, a line each."""
     yield release.version
     if release.record and release.record.made_at:
@@ -252,7 +255,7 @@ def _said(release: PastRelease) -> Iterator[str]:
         yield f"{destination}: {when[:10] if when else 'not whole'}"
 
 
-def _counted(release: PastRelease) -> list[tuple[str, str]]:
+def _counted(release: "PastRelease") -> list[tuple[str, str]]:
     """Rows of a release and what they are."""
     if release.described is None:
         return [("", "its manifest cannot be read")]
@@ -263,8 +266,10 @@ def _counted(release: PastRelease) -> list[tuple[str, str]]:
     return [(f"{number:,}", name) for number, name in [(total.rows, "in"), *kept, *removed, *waivers]]
 
 
-def show_comparison(found: Comparison) -> None:
+def show_comparison(found: "Comparison") -> None:
     """Print two releases side by side."""
+    from relaion_pipeline.history.changes import describe_waiver  # noqa: PLC0415  (imports pyarrow)
+
     console = Console()
     before, after = found.before.release, found.after.release
     table = Table(title=f"{after} against {before}", box=box.SIMPLE_HEAD, title_justify="left")
@@ -284,7 +289,7 @@ def show_comparison(found: Comparison) -> None:
     console.print(f"Files of editions: {told}", highlight=False)
 
 
-def _add_lines(table: Table, name: str, lines: list[Line]) -> None:
+def _add_lines(table: Table, name: str, lines: "list[Line]") -> None:
     for line in lines:
         difference = f"{line.difference:+,}" if line.difference else ""
         table.add_row(escape(name), line.subset, f"{line.before:,}", f"{line.after:,}", difference)
@@ -292,7 +297,7 @@ def _add_lines(table: Table, name: str, lines: list[Line]) -> None:
     table.add_section()
 
 
-def show_cleaned(outcome: Outcome, *, dry_run: bool) -> None:
+def show_cleaned(outcome: "Outcome", *, dry_run: bool) -> None:
     """Print what was taken out of a copy, in counts."""
     table = Table(title="Would be cleaned" if dry_run else "Cleaned", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("kind")

@@ -4,6 +4,7 @@ What belongs here: what can be told from the release alone, and the proof over i
 hand. What does not: judging staged files before a release (`gate`).
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from relaion_pipeline.shards.stock import StockedShard
 from relaion_pipeline.verification.evidence import Evidence
 from relaion_pipeline.verification.gate import CHECKS
 from relaion_pipeline.verification.verifier import Published, Verifier
+
+_OF_THE_HUB = re.compile(
+    r"\.gitattributes|\.cache/huggingface/(\.gitignore|\.gitignore\.lock|CACHEDIR\.TAG|download/.+\.(metadata|lock))"
+)
+"""What Hugging Face puts into a repository, and its client beside what it has downloaded: no part of a release."""
 
 
 class NoReleaseError(Exception):
@@ -76,7 +82,8 @@ def differences(release: Path, held: tuple[str, ...] = EDITIONS) -> list[str]:
     digests = _digests(release)
     wrong = [*_wrong_checksums(release, digests), *_wrong_files(release, described, digests)]
     wrong += _wrong_lists(release, described, held)
-    left_out = {f"{name}: missing" for name in _checksums(release) if not manifest.goes_with(name, held)}
+    named = {*_checksums(release), *(file.path for file in described.files)}
+    left_out = {f"{name}: missing" for name in named if not manifest.goes_with(name, held)}
     left_out |= {f"{each}, though {manifest.MANIFEST} names it" for each in left_out}
     return [each for each in wrong if each not in left_out] + [*_wrong_nesting(described), *_wrong_counts(described)]
 
@@ -120,14 +127,20 @@ def _judged(name: str, column: str, evidence: list[Evidence]) -> Finding:
 
 
 def _digests(release: Path) -> dict[str, str | None]:
-    """SHA-256 of every file of a release but its checksums, None where one cannot be read; a hard link is read once."""
+    """SHA-256 of every file of a release but its checksums, None where one cannot be read; a hard link is read once.
+
+    What the Hub leaves beside a release is left out.
+    """
     by_inode: dict[int, str | None] = {}
     digests = {}
-    for path in sorted(path for path in release.rglob("*") if path.is_file()):
+    names = {path.relative_to(release).as_posix(): path for path in release.rglob("*") if path.is_file()}
+    for name, path in sorted(names.items()):
+        if _OF_THE_HUB.fullmatch(name):
+            continue
         inode = path.stat().st_ino
         if inode not in by_inode:
             by_inode[inode] = _sha256(path)
-        digests[path.relative_to(release).as_posix()] = by_inode[inode]
+        digests[name] = by_inode[inode]
     digests.pop(CHECKSUMS, None)
     return digests
 

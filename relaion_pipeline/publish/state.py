@@ -6,7 +6,7 @@ lies there (size and version tag): as long as that is the same, nothing is sent 
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Lock
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.publish.contents import Item
+from relaion_pipeline.publish.declaration import Destination
 from relaion_pipeline.publish.errors import PublishError
 
 
@@ -115,6 +116,16 @@ def published(root: DataRoot) -> dict[str, dict[str, str | None]]:
         for version, sending in known.releases.items():
             found.setdefault(version, {})[path.stem] = sending.published
     return found
+
+
+def missing(root: DataRoot, version: str, wanted: Mapping[str, Destination]) -> tuple[str, ...]:
+    """Destinations that a release has not reached as a whole, with all the editions that they want."""
+    found = []
+    for name, destination in wanted.items():
+        sending = _read(root, name, destination.to).releases.get(version, Sending())
+        if sending.published is None or not set(destination.editions) <= set(sending.editions):
+            found.append(name)
+    return tuple(found)
 
 
 def _read(root: DataRoot, destination: str, to: str) -> Publication:

@@ -37,8 +37,8 @@ class Store(Protocol):
     def digest(self, name: str) -> str:
         """SHA-256 of a file, read back."""
 
-    def put(self, item: Item) -> None:
-        """Send a file."""
+    def put(self, item: Item, twin: str | None) -> None:
+        """Send a file, unless the place itself can make it of the file `twin` there, which has the same content."""
 
     def names(self) -> set[str]:
         """Every file of the release that lies there."""
@@ -56,7 +56,6 @@ class Folder:
         self._final = parent / version
         self._published = self._final.exists()
         self._base = self._final if self._published else parent / f".{version}.partial"
-        self._same: dict[str, Path] = {}
         self.where = str(self._final)
         with _refused(str(parent)):
             self._base.mkdir(parents=True, exist_ok=True)
@@ -78,7 +77,7 @@ class Folder:
         with _refused(self.where), (self._base / name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item, twin: str | None) -> None:
         if self._published:
             raise PublishError(
                 f"{self.where}: {item.name} is not what the release holds. A published release is not changed: "
@@ -88,13 +87,11 @@ class Folder:
         with _refused(self.where):
             path.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(path, mode=PUBLIC_FILE_MODE) as temporary:
-                twin = self._same.get(item.sha256)
                 if twin is not None:  # both editions hold the same bytes: once on this disk too
                     temporary.unlink()
-                    temporary.hardlink_to(twin)
+                    temporary.hardlink_to(self._base / twin)
                 else:
                     shutil.copyfile(item.path, temporary)
-        self._same.setdefault(item.sha256, path)
 
     def names(self) -> set[str]:
         return {path.relative_to(self._base).as_posix() for path in self._base.rglob("*") if not path.is_dir()}
@@ -152,11 +149,20 @@ class Remote:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Item, twin: str | None) -> None:
         with _refused(self.where):
             if self._makes_folders:
                 self._fs.makedirs(self._at(item.name).rpartition("/")[0], exist_ok=True)
-            self._fs.put_file(str(item.path), self._at(item.name))
+            if twin is None or not self._copied(twin, item.name):
+                self._fs.put_file(str(item.path), self._at(item.name))
+
+    def _copied(self, name: str, to: str) -> bool:
+        """Have the store copy an object, as S3 can; False where it cannot or will not."""
+        try:
+            self._fs.cp_file(self._at(name), self._at(to))
+        except Exception:  # noqa: BLE001  (likewise; it may be no more than a right that is missing)
+            return False
+        return True
 
     def names(self) -> set[str]:
         with _refused(self.where):

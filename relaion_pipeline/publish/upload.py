@@ -104,9 +104,9 @@ def _places(root: DataRoot, release: Path, destination: Destination) -> Iterator
     if destination.on_hub:
         for edition in destination.editions:
             place = Repository(destination.repository(edition), release.name, destination.gated)
-            yield place, contents.contents(release, [edition])
+            yield place, contents.contents(root, release, [edition])
         return
-    items = contents.contents(release, destination.editions)
+    items = contents.contents(root, release, destination.editions)
     if destination.on_disk:
         yield stores.Folder(stores.folder_of(destination.to, root.path), release.name), items
     else:
@@ -118,7 +118,7 @@ def _planned(root: DataRoot, release: Path, name: str, destination: Destination)
     editions = [[edition] for edition in destination.editions] if destination.on_hub else [destination.editions]
     for each in editions:
         where = f"hf://datasets/{destination.repository(each[0])}" if destination.on_hub else destination.to
-        items = contents.contents(release, each)
+        items = contents.contents(root, release, each)
         there = {item.name for item in items if _recorded(record, where, item)}
         yield Delivery(name, where, *_parted(items, {item.name for item in items} - there))
 
@@ -149,9 +149,12 @@ def _deliver(root: DataRoot, release: Path, name: str, destination: Destination)
 
 def _send(store: Store, items: list[Item], record: Record) -> set[str]:
     """Send what is not there; the checksums last, when all that they name is there and right."""
+    right: dict[str, str] = {}  # digest -> a file that is there and has it: both editions hold the same bytes
 
     def one(item: Item) -> str | None:
-        return item.name if _put(store, item, record) else None
+        sent = _put(store, item, record, right.get(item.sha256))
+        right.setdefault(item.sha256, item.name)
+        return item.name if sent else None
 
     data = [item for item in items if item.name not in CLOSING]
     with ThreadPoolExecutor(store.workers) as pool:
@@ -170,7 +173,7 @@ def _send(store: Store, items: list[Item], record: Record) -> set[str]:
     return sent
 
 
-def _put(store: Store, item: Item, record: Record) -> bool:
+def _put(store: Store, item: Item, record: Record, twin: str | None) -> bool:
     """Make sure that a file is there and right; whether it was sent. What is there is believed after reading only."""
     token = store.token(item.name)
     if record.holds(item, token):
@@ -178,7 +181,7 @@ def _put(store: Store, item: Item, record: Record) -> bool:
     if token is not None and store.size(item.name) == item.bytes and store.digest(item.name) == item.sha256:
         record.keep(item, token)
         return False
-    store.put(item)
+    store.put(item, twin)
     token = store.token(item.name)
     if token is None or store.digest(item.name) != item.sha256:
         raise PublishError(f"{store.where}: {item.name} did not arrive as it was sent; run `relaion publish` again")

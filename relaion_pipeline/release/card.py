@@ -1,5 +1,7 @@
 """`README.md` of a release: the dataset card that Hugging Face shows and `datasets` reads, from the manifest alone.
 
+What goes to a place that holds some editions only has a card of these.
+
 https://huggingface.co/docs/hub/datasets-cards explains the front matter.
 """
 
@@ -7,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from relaion_pipeline.layout import EDITIONS, RESEARCH_SAFE
+from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE
 from relaion_pipeline.release import report
 from relaion_pipeline.release.manifest import Column, Manifest
 
@@ -20,31 +22,39 @@ _PLAIN_DTYPES = {
 }  # fmt: skip
 
 
-def render(described: Manifest) -> str:
-    """The whole file."""
-    front = yaml.safe_dump(_front_matter(described), sort_keys=False, allow_unicode=True, width=10_000)
+def render(described: Manifest, held: tuple[str, ...] = EDITIONS) -> str:
+    """The whole file, of a copy that holds the editions `held`."""
+    front = yaml.safe_dump(_front_matter(described, held), sort_keys=False, allow_unicode=True, width=10_000)
     environment = report.environment()
     environment.filters |= {"cell": _cell}
     body = environment.get_template("card.md.j2").render(
         m=described,
         editions=EDITIONS,
+        held=[edition for edition in EDITIONS if edition in held],
+        default=_default(held),
+        files=[file for file in described.files if file.edition in held],
         columns=[("all", described.total), *described.subsets.items()],
         reasons=report.reasons(described),
-        names=configs(described),
+        names=configs(described, held),
     )
     lines = "".join(f"{line.rstrip()}\n" for line in body.splitlines())
     return f"---\n{front}---\n{lines}"
 
 
-def configs(described: Manifest) -> dict[str, tuple[str, list[str]]]:
+def configs(described: Manifest, held: tuple[str, ...] = EDITIONS) -> dict[str, tuple[str, list[str]]]:
     """Name of what `load_dataset` can load -> edition and subsets. A subset's name holds no dot."""
-    whole = {edition: (edition, list(described.subsets)) for edition in (RESEARCH_SAFE, *EDITIONS)}
+    editions = [edition for edition in (RESEARCH_SAFE, RESEARCH) if edition in held]
+    whole = {edition: (edition, list(described.subsets)) for edition in editions}
     return whole | {
         f"{edition}.{subset}": (edition, [subset]) for edition in whole for subset in described.subsets
     }  # fmt: skip
 
 
-def _front_matter(described: Manifest) -> dict[str, Any]:
+def _default(held: tuple[str, ...]) -> str:
+    return RESEARCH_SAFE if RESEARCH_SAFE in held else RESEARCH
+
+
+def _front_matter(described: Manifest, held: tuple[str, ...]) -> dict[str, Any]:
     gate = {}
     if described.gate is not None:
         gate = {
@@ -56,21 +66,21 @@ def _front_matter(described: Manifest) -> dict[str, Any]:
         "pretty_name": described.title,
         "license": described.licence.lower(),
         **({"language": list(described.languages)} if described.languages else {}),
-        "size_categories": [size_category(described.total.kept[RESEARCH_SAFE])],
+        "size_categories": [size_category(described.total.kept[_default(held)])],
         "tags": ["image-text", "croissant", *described.tags],
         **gate,
         "configs": [
             {
                 "config_name": name,
-                **({"default": True} if name == RESEARCH_SAFE else {}),
+                **({"default": True} if name == _default(held) else {}),
                 "data_files": [
                     {"split": SPLIT, "path": [f"{edition}/{subset}/*.parquet" for subset in subsets]},
                 ],
             }
-            for name, (edition, subsets) in configs(described).items()
+            for name, (edition, subsets) in configs(described, held).items()
         ],
         "dataset_info": [
-            _info(described, name, edition, subsets) for name, (edition, subsets) in configs(described).items()
+            _info(described, name, edition, subsets) for name, (edition, subsets) in configs(described, held).items()
         ],
     }
 

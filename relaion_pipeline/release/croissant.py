@@ -52,8 +52,8 @@ _CONTEXT: dict[str, Any] = {
 }
 
 
-def render(described: Manifest) -> str:
-    """The whole file."""
+def render(described: Manifest, held: tuple[str, ...] = EDITIONS) -> str:
+    """The whole file, of a copy that holds the editions `held`."""
     content: dict[str, Any] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -75,8 +75,8 @@ def render(described: Manifest) -> str:
             f"research-safe also lacks rows with a score above {described.nsfw.research_safe_above} or without one.",
         ],
         "rai:personalSensitiveInformation": ["Links and texts are those of public web pages and may name people."],
-        "distribution": [*_files(described), *_file_sets(described)],
-        "recordSet": _record_sets(described),
+        "distribution": [*_files(described, held), *_file_sets(described, held)],
+        "recordSet": _record_sets(described, held),
     }
     return json.dumps({key: each for key, each in content.items() if each is not None}, indent=1) + "\n"
 
@@ -95,7 +95,7 @@ def _citation(described: Manifest) -> str:
     )
 
 
-def _files(described: Manifest) -> list[dict[str, Any]]:
+def _files(described: Manifest, held: tuple[str, ...]) -> list[dict[str, Any]]:
     whole = manifest.text(described).encode()
     own = {
         "@type": "cr:FileObject",
@@ -120,16 +120,22 @@ def _files(described: Manifest) -> list[dict[str, Any]]:
                 "sha256": file.sha256,
             }
             for file in described.files
+            if file.edition in held
         ),
     ]
 
 
-def _parts(described: Manifest) -> list[tuple[str, str, str]]:
+def _parts(described: Manifest, held: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """Name, edition and subset of what can be loaded by itself."""
-    return [(f"{edition}.{subset}", edition, subset) for edition in EDITIONS for subset in described.subsets]
+    return [
+        (f"{edition}.{subset}", edition, subset)
+        for edition in EDITIONS
+        if edition in held
+        for subset in described.subsets
+    ]
 
 
-def _file_sets(described: Manifest) -> list[dict[str, Any]]:
+def _file_sets(described: Manifest, held: tuple[str, ...]) -> list[dict[str, Any]]:
     return [
         {
             "@type": "cr:FileSet",
@@ -139,11 +145,11 @@ def _file_sets(described: Manifest) -> list[dict[str, Any]]:
             "encodingFormat": _PARQUET,
             "includes": f"{edition}/{subset}/*.parquet",
         }
-        for name, edition, subset in _parts(described)
+        for name, edition, subset in _parts(described, held)
     ]
 
 
-def _record_sets(described: Manifest) -> list[dict[str, Any]]:
+def _record_sets(described: Manifest, held: tuple[str, ...]) -> list[dict[str, Any]]:
     return [
         {
             "@type": "cr:RecordSet",
@@ -162,7 +168,7 @@ def _record_sets(described: Manifest) -> list[dict[str, Any]]:
                 if (kind := _data_type(column)) is not None
             ],
         }
-        for name, edition, subset in _parts(described)
+        for name, edition, subset in _parts(described, held)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from relaion_pipeline.layout import PUBLIC_FILE_MODE, write_text
+from relaion_pipeline.layout import EDITIONS, PUBLIC_FILE_MODE, write_text
 from relaion_pipeline.release.manifest import Manifest
 
 CARD = "README.md"
@@ -12,7 +12,15 @@ REPORT = "report.html"
 
 def write(described: Manifest, folder: Path) -> None:
     """Write card, Croissant metadata and report into the folder of a release."""
-    from relaion_pipeline.release import card, croissant, report  # noqa: PLC0415  (imports matplotlib)
+    from relaion_pipeline.release import report  # noqa: PLC0415  (imports matplotlib)
 
-    for name, render in ((CARD, card.render), (CROISSANT, croissant.render), (REPORT, report.render)):
-        write_text(folder / name, render(described), mode=PUBLIC_FILE_MODE)
+    for name, content in of_editions(described, EDITIONS).items():
+        write_text(folder / name, content, mode=PUBLIC_FILE_MODE)
+    write_text(folder / REPORT, report.render(described), mode=PUBLIC_FILE_MODE)
+
+
+def of_editions(described: Manifest, held: tuple[str, ...]) -> dict[str, str]:
+    """Card and Croissant metadata of a copy that holds the editions `held`, by name: they tell what can be loaded."""
+    from relaion_pipeline.release import card, croissant  # noqa: PLC0415
+
+    return {CARD: card.render(described, held), CROISSANT: croissant.render(described, held)}

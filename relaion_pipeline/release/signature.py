@@ -16,7 +16,14 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from relaion_pipeline.layout import PUBLIC_FILE_MODE, DataRoot, make_private, write_text, written_whole
+from relaion_pipeline.layout import (
+    PRIVATE_FILE_MODE,
+    PUBLIC_FILE_MODE,
+    DataRoot,
+    make_private,
+    write_text,
+    written_whole,
+)
 from relaion_pipeline.release import versions
 from relaion_pipeline.release.manifest import CHECKSUMS, MANIFEST
 
@@ -95,9 +102,27 @@ def write_public_key(folder: Path, root: DataRoot) -> None:
 
 def sign(folder: Path, name: str, root: DataRoot) -> None:
     """Sign the file `name` of an unfinished release."""
-    signature = ensure_key(root).sign((folder / name).read_bytes())
-    with written_whole(folder / SIGNED[name], mode=PUBLIC_FILE_MODE) as temporary:
-        temporary.write_bytes(signature)
+    _sign(folder, name, ensure_key(root), PUBLIC_FILE_MODE)
+
+
+def sign_again(folder: Path, name: str, root: DataRoot, release: Path) -> None:
+    """Sign another form of a file of `release`, private as yet, with the key that the release was signed with.
+
+    Raises:
+        SignatureError: the data root does not hold that key.
+    """
+    enclosed = _enclosed(release)
+    key = next((key for _, key in _keys(root) if key.public_key() == enclosed), None)
+    if key is None:
+        raise SignatureError(
+            f"{root.signing_key}: not the key that release {release.name} was signed with; restore that from a backup"
+        )
+    _sign(folder, name, key, PRIVATE_FILE_MODE)
+
+
+def _sign(folder: Path, name: str, key: Ed25519PrivateKey, mode: int) -> None:
+    with written_whole(folder / SIGNED[name], mode=mode) as temporary:
+        temporary.write_bytes(key.sign((folder / name).read_bytes()))
 
 
 def trusted_key(path: Path) -> TrustedKey:
@@ -111,10 +136,14 @@ def trusted_key(path: Path) -> TrustedKey:
 
 def own_key(root: DataRoot, release: Path) -> TrustedKey | None:
     """The data root's key that `release` says it was signed with, else the key in use; None where there is none."""
-    paths = sorted(root.private.glob(f"{root.signing_key.name}*"))
-    keys = [TrustedKey(str(path), _private(_read(path), path).public_key()) for path in paths]
+    keys = [TrustedKey(str(path), key.public_key()) for path, key in _keys(root)]
     enclosed = _enclosed(release)
     return next((key for key in keys if key.public == enclosed), keys[0] if keys else None)
+
+
+def _keys(root: DataRoot) -> list[tuple[Path, Ed25519PrivateKey]]:
+    """The data root's key, and those that were before it."""
+    return [(path, _private(_read(path), path)) for path in sorted(root.private.glob(f"{root.signing_key.name}*"))]
 
 
 def differences(release: Path, key: TrustedKey | None) -> list[str]:

@@ -1,7 +1,7 @@
 """img2dataset itself writes the copies, from images served on loopback.
 
 It wants pandas below 3 and so cannot share an environment with this project. `RELAION_IMG2DATASET` names the Python
-of one of its own: `python -m venv i2d && i2d/bin/pip install img2dataset`.
+of one of its own, which `.ci/run` makes: `python -m venv i2d && i2d/bin/pip install -r .ci/img2dataset.txt`.
 """
 
 import http.server

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from relaion_pipeline import sample, settings
-from relaion_pipeline.layout import DataRoot
-from relaion_pipeline.release import records
+from relaion_pipeline.layout import EDITIONS, DataRoot
+from relaion_pipeline.release import documents, manifest, records
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.verification import gate
 from relaion_pipeline_tests import conftest
@@ -138,6 +138,9 @@ def test_nothing_listed_stands_outside_private(canary, scan):
     assert scan[0].in_folder(root.path, skip=(*inputs, root.private)) == {}
     assert scan[0].in_folder(root.data_docs) == {}
     assert scan[0].in_folder(scratch) == {}
+    for edition in EDITIONS:  # what goes where one edition goes alone
+        for content in documents.of_editions(manifest.read(root.current), (edition,)).values():
+            assert scan[0].found(content.encode()) == set()
     for each in runs:
         assert scan[0].found((each.stdout + each.stderr).encode()) == set()
 

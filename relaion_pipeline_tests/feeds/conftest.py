@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from relaion_pipeline import feeds
-from relaion_pipeline.feeds import batches
+from relaion_pipeline.feeds import batches, loading
 from relaion_pipeline.feeds.declaration import Feed
+from relaion_pipeline.feeds.entries import ENTRIES
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -24,10 +24,10 @@ def feed_of(**fields: Any) -> Feed:
 def rows_of(root: Path, feed: Feed) -> list[Row]:
     """All entries of a feed, as dicts without the columns that hold nothing."""
     rows = []
-    for batch in feeds.load("invented", feed, root):
+    for batch in loading.load("invented", feed, root):
         batch.entries.validate(full=True)
         assert 0 < batch.entries.num_rows <= batches.BATCH_ROWS
-        assert batch.entries.schema.equals(feeds.ENTRIES)
+        assert batch.entries.schema.equals(ENTRIES)
         rows += [row | {"file": batch.file, "before": batch.before} for row in batch.entries.to_pylist()]
     return rows
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaion_pipeline.feeds import FeedError
+from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline_tests.feeds.conftest import Load, brief, feed_of, rows_of, texts
 
 MD5 = [hashlib.md5(b"%d" % n).hexdigest() for n in range(4)]

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from relaion_pipeline import feeds
 from relaion_pipeline.feeds.declaration import KINDS_OF_FORMAT, Feed
 from relaion_pipeline.feeds.formats import READERS
 
@@ -13,11 +12,11 @@ ROWS = re.findall(r"^\| `(\w+)` \|(.*)\|$", PAGE.read_text(encoding="utf-8"), re
 
 
 def test_every_format_has_a_reader() -> None:
-    assert feeds.READERS.keys() == KINDS_OF_FORMAT.keys()
+    assert READERS.keys() == KINDS_OF_FORMAT.keys()
 
 
 def test_every_format_has_one_row_and_every_row_a_format() -> None:
-    assert sorted(name for name, _ in ROWS) == sorted(feeds.READERS)
+    assert sorted(name for name, _ in ROWS) == sorted(READERS)
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS)

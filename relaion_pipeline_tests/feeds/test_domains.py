@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from relaion_pipeline.feeds import FeedError
+from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline_tests.feeds.conftest import Load, feed_of, rows_of, texts
 
 FORMS = {"nl": "text", "hosts": "hosts", "adguard": "adguard", "dnsmasq": "dnsmasq"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relaion_pipeline import feeds
-from relaion_pipeline.feeds import FeedError, guards
+from relaion_pipeline.feeds import guards, loading
+from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline.feeds.guards import FeedCounts, Guard, check
 from relaion_pipeline_tests.feeds.conftest import feed_of
 
@@ -21,7 +21,7 @@ def judged(root: Path, content: str, *, previous: FeedCounts | None = None, waiv
     (root / "list").write_text(content)
     feed = feed_of(**(IMAGE | fields))
     guard = Guard("invented", feed, previous, waived)
-    for batch in feeds.load("invented", feed, root):
+    for batch in loading.load("invented", feed, root):
         guard.see(batch)
     return guard.finish()
 
@@ -147,7 +147,7 @@ def test_a_waiver_names_the_number_in_the_feed_not_in_the_file(tmp_path: Path) -
     feed = feed_of(files="?", **IMAGE)
     for waived, quarantined in (((), (3,)), ((1,), (3,)), ((3,), ())):
         guard = Guard("invented", feed, waived=waived)
-        for batch in feeds.load("invented", feed, tmp_path):
+        for batch in loading.load("invented", feed, tmp_path):
             guard.see(batch)
         assert guard.finish().quarantined_entries == quarantined
 
@@ -156,7 +156,7 @@ def test_what_the_links_package_refuses_is_quarantined_waived_or_not(tmp_path: P
     (tmp_path / "list").write_text("com\na.example\n")
     feed = feed_of()
     guard = Guard("invented", feed, waived=[1])
-    (batch,) = feeds.load("invented", feed, tmp_path)
+    (batch,) = loading.load("invented", feed, tmp_path)
     assert guard.see(batch, np.array([True, False])).tolist() == [False, True]
     counts = guard.finish()
     assert (counts.quarantined, counts.quarantined_entries) == (1, (1,))

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from relaion_pipeline.feeds import FeedError
+from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline_tests.feeds.conftest import Load, Row, brief
 
 MD5 = [hashlib.md5(b"%d" % n).hexdigest() for n in range(5)]

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from relaion_pipeline.feeds import FeedError, records
+from relaion_pipeline.feeds import records
+from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline_tests.feeds.conftest import Load, brief
 
 MD5 = hashlib.md5(b"invented").hexdigest()

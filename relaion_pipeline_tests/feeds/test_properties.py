@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relaion_pipeline.feeds import FeedError
 from relaion_pipeline.feeds.declaration import KINDS_OF_FORMAT
+from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline_tests.feeds.conftest import feed_of, rows_of
 
 MARK = "zq7xsecretmark"

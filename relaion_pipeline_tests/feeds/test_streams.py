@@ -5,7 +5,8 @@ import zipfile
 import pyarrow as pa
 import pytest
 
-from relaion_pipeline.feeds import FeedError, streams
+from relaion_pipeline.feeds import streams
+from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline_tests.feeds.conftest import Load, texts
 
 PLAIN = b"".join(b"%d.example\n" % n for n in range(1000))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from relaion_pipeline.release.manifest import goes_with
 from relaion_pipeline_tests.end_to_end import shared
 
 
@@ -27,6 +28,13 @@ def destined(root):
 @pytest.fixture
 def publish(root):
     return lambda *options: shared.run("publish", "--data", root.path, *options)
+
+
+def of_edition(root, edition):
+    """Name to bytes of what goes where only one edition goes, from what the publisher's own documents say of it."""
+    release = root.current.resolve()
+    (own,) = (root.private / "partial").glob(f"{release.name}-*/{edition}")
+    return {name: data for name, data in tree(release).items() if goes_with(name, (edition,))} | tree(own)
 
 
 def tree(folder):

@@ -14,7 +14,7 @@ from relaion_pipeline.publish import contents, stores
 from relaion_pipeline.publish.errors import PublishError
 from relaion_pipeline.settings import SettingsError
 from relaion_pipeline_tests.end_to_end import shared
-from relaion_pipeline_tests.publish.conftest import tree
+from relaion_pipeline_tests.publish.conftest import of_edition, tree
 
 
 def said(outcome):
@@ -59,8 +59,8 @@ def test_one_edition(root, destined, publish, tmp_path):
     folder = tmp_path / "mirror" / shared.VERSION
     assert not (folder / "research").exists()
     assert not (folder / "removals" / "research").exists()
-    expected = {name for name in tree(root.current.resolve()) if "research/" not in name}
-    assert set(tree(folder)) == expected
+    assert tree(folder) == of_edition(root, "research-safe")
+    assert set(tree(folder)) == {name for name in tree(root.current.resolve()) if "research/" not in name}
     assert shared.run("verify", folder, "--edition", "research-safe").exit_code == 0
     assert shared.run("verify", folder).exit_code == 1
 
@@ -106,11 +106,11 @@ def test_half_a_folder_is_gone_on_with_and_never_seen(root, destined, publish, t
     destined(tmp_path / "mirror")
     put, sent = stores.Folder.put, []
 
-    def failing(self, item):
+    def failing(self, item, twin):
         if len(sent) == 5:
             raise PublishError("the disk is gone")
         sent.append(item.name)
-        put(self, item)
+        put(self, item, twin)
 
     monkeypatch.setattr(stores.Folder, "put", failing)
     assert publish().exit_code == 1
@@ -127,8 +127,8 @@ def test_damage_on_the_way_is_found(root, destined, publish, tmp_path, monkeypat
     destined(tmp_path / "mirror")
     put = stores.Folder.put
 
-    def damaging(self, item):
-        put(self, item)
+    def damaging(self, item, twin):
+        put(self, item, twin)
         if item.name == "README.md":
             path = self._base / item.name
             path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -160,7 +160,7 @@ def test_no_name_leads_out_of_the_release(root, name):
     (folder / ".hidden").write_text("x")
     (folder / "SHA256SUMS").write_text((folder / "SHA256SUMS").read_text() + f"{'0' * 64}  {name}\n")
     with pytest.raises(PublishError, match="no file of the release"):
-        contents.contents(folder, ["research", "research-safe"])
+        contents.contents(root, folder, ["research", "research-safe"])
 
 
 def test_no_link_is_followed_out_of_the_release(root):
@@ -168,7 +168,7 @@ def test_no_link_is_followed_out_of_the_release(root):
     (folder / "README.md").unlink()
     (folder / "README.md").symlink_to(root.signing_key)
     with pytest.raises(PublishError, match=r"README\.md"):
-        contents.contents(folder, ["research", "research-safe"])
+        contents.contents(root, folder, ["research", "research-safe"])
 
 
 @pytest.mark.parametrize("inside", ["private/mirror", "releases"])
@@ -212,6 +212,21 @@ def test_the_record_is_private(root, destined, publish, tmp_path):
     record = json.loads(root.publication("mirror").read_text())
     assert record["releases"][shared.VERSION]["published"]
     assert os.fspath(tmp_path / "mirror") == record["to"]
+
+
+def test_a_release_run_with_nothing_to_do_says_what_is_not_published(root, destined, publish, tmp_path):
+    destined(tmp_path / "mirror")
+    destined(tmp_path / "other", name="other", editions='["research-safe"]')
+    outcome = shared.run("release", "--data", root.path)
+    assert outcome.exit_code == 0, outcome.output
+    assert f"Not published yet to: mirror, other. Run: relaion publish --data {root.path}" in said(outcome)
+    assert publish("--to", "mirror").exit_code == 0
+    assert "Not published yet to: other." in said(shared.run("release", "--data", root.path))
+    assert publish().exit_code == 0
+    assert "Not published" not in shared.run("release", "--data", root.path).output
+    settings_file = root.path / "relaion.toml"
+    settings_file.write_text(settings_file.read_text().replace('editions = ["research-safe"]\n', ""))
+    assert "Not published yet to: other." in said(shared.run("release", "--data", root.path)), "an edition is missing"
 
 
 def test_the_asset_publishes_and_says_so(root, destined, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import time
 import boto3
 import fsspec
 import pytest
+import s3fs
 from moto.server import ThreadedMotoServer
 
 from relaion_pipeline.publish import stores
@@ -24,12 +25,12 @@ import os, signal, sys
 from relaion_pipeline.publish import stores
 left, put = int(sys.argv.pop(1)), stores.Remote.put
 stores.Remote.workers = 1
-def counting(self, item):
+def counting(self, item, twin):
     global left
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     left -= 1
-    put(self, item)
+    put(self, item, twin)
 stores.Remote.put = counting
 from relaion_pipeline.cli import main
 main()
@@ -99,6 +100,32 @@ def test_s3(root, destined, publish, bucket):
     assert "invented-secret" not in outcome.output + root.publication("mirror").read_text()
 
 
+@pytest.mark.parametrize("copies", [True, False], ids=["copies", "refuses to copy"])
+def test_what_both_editions_hold_is_sent_once(root, destined, publish, bucket, monkeypatch, copies):
+    """The store makes the second of the first, where it can; what it made is read back like all else."""
+    destined(f"s3://{BUCKET}/sets")
+    sent, send = [], s3fs.S3FileSystem._put_file
+
+    async def noting(self, local, remote, *more, **options):
+        sent.append(remote.removeprefix(f"{BUCKET}/"))
+        await send(self, local, remote, *more, **options)
+
+    async def refusing(self, *arguments, **options):
+        raise PermissionError("AccessDenied")
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_put_file", noting)
+    if not copies:
+        monkeypatch.setattr(s3fs.S3FileSystem, "_cp_file", refusing)
+    monkeypatch.setattr(stores.Remote, "workers", 1)
+    outcome = publish()
+    assert outcome.exit_code == 0, outcome.output
+    everything = expected(root)
+    assert objects(bucket) == everything
+    assert len(sent) == (len(set(everything.values())) if copies else len(everything))
+    assert len(set(everything.values())) < len(everything)
+    assert counts(outcome.output) == (len(everything), 0)
+
+
 def test_s3_killed_half_way_and_resumed(root, destined, publish, bucket):
     destined(f"s3://{BUCKET}/sets")
     everything = expected(root)
@@ -145,8 +172,8 @@ def test_the_checksums_go_last(root, destined, publish, bucket, monkeypatch):
     destined(f"s3://{BUCKET}/sets")
     order, put = [], stores.Remote.put
 
-    def noting(self, item):
-        put(self, item)
+    def noting(self, item, twin):
+        put(self, item, twin)
         order.append(item.name)
 
     monkeypatch.setattr(stores.Remote, "put", noting)

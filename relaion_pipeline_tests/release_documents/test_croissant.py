@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import logging
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,24 @@ def test_the_validator_has_nothing_to_say(mlcroissant: Any, folder: Path, caplog
     assert not issues.errors
     assert not issues.warnings
     assert not caplog.records
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("held", [EDITIONS, *((edition,) for edition in EDITIONS)], ids="+".join)
+def test_the_command_itself_passes(described: Manifest, folder: Path, tmp_path: Path, held: tuple[str, ...]) -> None:
+    """`mlcroissant validate` of a release, and of what goes where one edition goes alone."""
+    path = tmp_path / "croissant.json"
+    path.write_text(croissant.render(described, held), encoding="utf-8")
+    if held == EDITIONS:
+        path = folder / "croissant.json"
+    command = Path(sys.executable).with_name("mlcroissant")
+    done = subprocess.run([command, "validate", "--jsonld", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Done." in done.stderr + done.stdout
+    broken = tmp_path / "broken.json"
+    broken.write_text(path.read_text(encoding="utf-8").replace("sc:Dataset", "sc:Thing"), encoding="utf-8")
+    done = subprocess.run([command, "validate", "--jsonld", broken], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
 
 
 def test_a_column_that_no_file_has_is_not_swallowed(
