@@ -50,7 +50,7 @@ def measure(data: Path, console: Console) -> None:
 
     shards = sorted((data / "raw").rglob("*.parquet"))
     add("first release (baseline)", full, full_engine, len(shards))
-    spread = dict.fromkeys(shards[::max(len(shards) // MATCHES, 1)][:MATCHES], 1)
+    spread = dict.fromkeys(shards[:: max(len(shards) // MATCHES, 1)][:MATCHES], 1)
     for version, wanted in (("one-shard", {shards[0]: MATCHES}), ("ten-shards", spread)):
         _write_list(data, version, wanted)
         settings.write_text(before + _FEED.format(version=version), encoding="utf-8")

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,42 @@ def verify(release: str, data: Path, key: Path | None, editions: tuple[str, ...]
     report_tables.show_findings(findings)
     if not all(finding.passed for finding in findings):
         sys.exit(1)
+
+
+@main.command()
+@click.argument("link", required=False)
+@click.option("--hash", "digest", help="Ask for a hash in hexadecimal instead: of an image, or of a link.")
+@DATA
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@_told
+def explain(link: str | None, digest: str | None, data: Path, as_json: bool) -> None:
+    """Tell what became of one LINK in all releases: where it stands or stood, since when it is gone, and why.
+
+    Every spelling of the link is looked for. `-` reads it from standard input, so that it stays out of the shell's
+    history. Needs the private files; that it was asked, and by whom, is noted in private/access.jsonl.
+
+    \b
+    Examples:
+        relaion explain https://example.com/a.jpg --data demo
+        relaion explain - --data demo < request.txt
+        relaion explain --hash 9e107d9d372bb6826bd81d3542a419d6 --data demo
+    """
+    from relaion_pipeline import settings  # noqa: PLC0415  (imports pyarrow)
+    from relaion_pipeline.audit import explain as explaining  # noqa: PLC0415  (imports DuckDB)
+
+    if (link is None) == (digest is None):
+        raise click.UsageError("give either a link or --hash")
+    root = DataRoot.at(data)
+    chosen = settings.load(root.path)
+    if digest is not None:
+        answer = explaining.of_hash(root, chosen, digest)
+    else:
+        asked = sys.stdin.readline().rstrip("\r\n") if link == "-" else str(link)
+        answer = explaining.of_link(root, chosen, asked)
+    if as_json:
+        click.echo(json.dumps(asdict(answer)))
+    else:
+        report_tables.show_explanation(answer)
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """Errors that are expected: their messages say what, where and what to do, and hold no entry or value."""
 
+from relaion_pipeline.audit.explain import ExplainError
 from relaion_pipeline.audit.published import NoReleaseError
 from relaion_pipeline.database import QueryError
 from relaion_pipeline.feeds.blocklist import BlocklistError
@@ -22,6 +23,7 @@ from relaion_pipeline.verification.verifier import VerificationError
 EXPECTED_ERRORS = (
     BlocklistError,
     EditionError,
+    ExplainError,
     FeedError,
     KeywordError,
     LedgerError,

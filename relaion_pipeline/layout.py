@@ -144,6 +144,11 @@ class DataRoot:
         """The gate's last record: which evidence it judged, and whether that passed."""
         return self.private / "gate.json"
 
+    @property
+    def access_log(self) -> Path:
+        """Who asked what became of which link."""
+        return self.private / "access.jsonl"
+
     def release_record(self, version: str) -> Path:
         return self.private / "releases" / f"{version}.json"
 

@@ -17,6 +17,13 @@ from relaion_pipeline import __version__
 _DECIDING = ("links", "feeds", "shards", "screening", "ledger", "verification", "release", "audit")
 """Packages whose code decides what a release holds. Orchestration, the command line and pictures do not."""
 
+COMPILING = ("links", "feeds")
+SCREENING = (*COMPILING, "shards", "screening")
+SETTLING = (*SCREENING, "ledger")
+WRITING = ("shards", "release/editions.py")
+VERIFYING = (*SETTLING, "verification")
+"""What each stage's results depend on: another report template does not have shards screened again."""
+
 DECIDING_LIBRARIES = ("can-ada", "duckdb", "mmh3", "numpy", "publicsuffixlist", "pyarrow", "regex")
 """Libraries that read, match and write rows: another version may give other bytes. Published with a release."""
 
@@ -24,12 +31,16 @@ _OTHER_LIBRARIES = ("cryptography", "dagster", "great-expectations", "ijson", "m
 
 
 @cache
-def code_version() -> str:
-    """Package version and a digest of the source files that decide what a release holds: `0.1.0+1f2e3d4c5b6a`."""
+def code_version(parts: tuple[str, ...] = _DECIDING) -> str:
+    """Package version and a digest of the source files that decide what a release holds: `0.1.0+1f2e3d4c5b6a`.
+
+    `parts` are packages or modules, for what only these decide.
+    """
     package = Path(__file__).parent
     digest = hashlib.sha256()
-    for name in _DECIDING:
-        for path in sorted(path for ending in ("py", "j2") for path in (package / name).rglob(f"*.{ending}")):
+    for name in parts:
+        files = [path for ending in ("py", "j2") for path in (package / name).rglob(f"*.{ending}")]
+        for path in sorted(files or [package / name]):
             digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{__version__}+{digest.hexdigest()[:12]}"
 

@@ -28,6 +28,7 @@ from relaion_pipeline.layout import EDITIONS
 from relaion_pipeline.progress import Listener
 
 if TYPE_CHECKING:  # what a command shows it has imported: `relaion clean` is not to wait for the rest
+    from relaion_pipeline.audit.explain import Explanation
     from relaion_pipeline.audit.published import Finding
     from relaion_pipeline.clean import Outcome
     from relaion_pipeline.history.changes import Change
@@ -156,6 +157,29 @@ def show_findings(findings: "list[Finding]") -> None:
     console.print(table)
     failed = sum(not finding.passed for finding in findings)
     console.print(f"{failed} of {len(findings)} checks failed." if failed else f"All {len(findings)} checks passed.")
+
+
+def show_explanation(answer: "Explanation") -> None:
+    """Print what became of the rows that were asked for."""
+    console = Console()
+    for found in answer.rows:
+        table = Table(show_header=False, box=None, title=f"{found.subset}, {found.shard}, row {found.row}")
+        table.title_justify = "left"
+        present = "; ".join(f"{release} ({', '.join(holding)})" for release, holding in found.present_in.items())
+        versions = ", ".join(f"{feed}, version {version}" for feed, version in found.feed_versions.items())
+        table.add_row("spelled", "as asked" if found.as_asked else "otherwise")
+        table.add_row("goes because", ", ".join(reason.replace("_", " ") for reason in found.reasons) or "it stays")
+        table.add_row("listed now by", ", ".join(found.feeds) or "no list")
+        table.add_row("forms that matched", ", ".join(found.forms) or "none")
+        table.add_row("gone since", found.removed_since or "no release")
+        table.add_row("on the word of", versions or "no list")
+        table.add_row("stands in", present or "no release that is there")
+        console.print(table)
+        console.print()
+    rows = f"{len(answer.rows):,} rows" if len(answer.rows) != 1 else "1 row"
+    console.print(f"{rows} found in {answer.shards_asked} shards; {len(answer.releases)} releases looked into.")
+    if not answer.every_spelling:
+        console.print("Only this very spelling was looked for: no list in use calls for others, so none is indexed.")
 
 
 def show_status(status: "Status") -> None:

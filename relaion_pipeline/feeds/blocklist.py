@@ -17,7 +17,7 @@ from relaion_pipeline.feeds import compiling, keys
 from relaion_pipeline.feeds.compiling import COMPILED_KINDS, PREFIX_HOST, CompiledFeed
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.layout import DataRoot, make_private, write_text
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import COMPILING, code_version, key_of
 from relaion_pipeline.settings import Settings
 
 _ENTRIES = {
@@ -175,7 +175,7 @@ def read(settings: Settings, root: DataRoot) -> Blocklist:
 def _described(feeds: Sequence[CompiledFeed], settings: Settings, root: DataRoot) -> Blocklist:
     ordered = tuple(sorted(feeds, key=lambda feed: feed.name))
     link_forms = {feed.name: settings.feeds[feed.name].link_form for feed in ordered}
-    return Blocklist(root, key_of([feed.key for feed in ordered], code_version()), ordered, link_forms)
+    return Blocklist(root, key_of([feed.key for feed in ordered], code_version(COMPILING)), ordered, link_forms)
 
 
 def _read_digest(root: DataRoot) -> str | None:

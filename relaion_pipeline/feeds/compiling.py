@@ -20,7 +20,7 @@ from relaion_pipeline.feeds.declaration import Feed
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, TEXT_KINDS, Kind
 from relaion_pipeline.feeds.guards import FeedCounts, Guard
 from relaion_pipeline.layout import DataRoot, make_private, written_whole
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import COMPILING, code_version, key_of
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards.digests import DigestCache
 
@@ -64,7 +64,7 @@ def compile_feed(
     feed = settings.feeds[name]
     files = files_of(feed, root, digests)
     declared = feed.model_dump(mode="json", exclude={"partner", "version"})
-    key = key_of(name, files, declared, settings.waived_entries(name), code_version())
+    key = key_of(name, files, declared, settings.waived_entries(name), code_version(COMPILING))
     path = root.compiled_feed(name)
     last = read_header(path)
     if last is not None and last.key == key:

@@ -22,7 +22,7 @@ from relaion_pipeline.feeds import compiling, keys
 from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.ledger import cover, memory, segments
 from relaion_pipeline.ledger.segments import EFFECT_SQL, Ledger
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import SETTLING, code_version, key_of
 from relaion_pipeline.screening import matching, verdicts
 from relaion_pipeline.screening.findings import Record
 from relaion_pipeline.screening.screen import Screener
@@ -78,7 +78,7 @@ class Settler:
             SettlingError: a shard's findings are missing or behind.
         """
         found = [[shard.subset, shard.stem, self._key(shard, self._record(shard))] for shard in shards]
-        return key_of(sorted(found), self.ledger.sha256, code_version())
+        return key_of(sorted(found), self.ledger.sha256, code_version(SETTLING))
 
     def stands(self, shards: Sequence[StockedShard]) -> bool:
         """Whether the verdicts were settled from findings, ledger and settings as they are now."""
@@ -168,7 +168,7 @@ class Settler:
             sorted(self.settings.feeds),
             self.settings.removals.max_listed_share,
             [waiver.model_dump(mode="json") for waiver in self.settings.returning()],
-            code_version(),
+            code_version(SETTLING),
         )
 
     # What is remembered and where it is

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from relaion_pipeline import database
 from relaion_pipeline.layout import PUBLIC_FILE_MODE, DataRoot, make_private, write_text, written_whole
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import WRITING, code_version, key_of
 from relaion_pipeline.screening import verdicts
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards import EditionWriter, ShardError, batches, open_parquet, sha256_file
@@ -91,7 +91,7 @@ def key(shard: StockedShard, header: verdicts.Header, settings: Settings) -> str
         shard.columns.model_dump(),
         header.effect_sha256,
         settings.output.model_dump(mode="json"),
-        code_version(),
+        code_version(WRITING),
     )
 
 

@@ -32,7 +32,7 @@ from relaion_pipeline.layout import DataRoot, make_private, write_text, written_
 from relaion_pipeline.links import rows
 from relaion_pipeline.links.canonical import without_www
 from relaion_pipeline.links.vectorised import SAFE_BROWSING
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import SCREENING, code_version, key_of
 from relaion_pipeline.shards.stock import StockedShard
 
 IMAGE_KINDS = (Kind.IMAGE_MD5, Kind.IMAGE_SHA1, Kind.IMAGE_SHA256)
@@ -232,4 +232,6 @@ def _insert(connection: duckdb.DuckDBPyConnection, keyed: str) -> None:
 
 
 def _key(shard: StockedShard, salt: bytes) -> str:
-    return key_of(shard.source_sha256, shard.scores_sha256, shard.columns.model_dump(), salt.hex(), code_version())
+    return key_of(
+        shard.source_sha256, shard.scores_sha256, shard.columns.model_dump(), salt.hex(), code_version(SCREENING)
+    )

@@ -20,7 +20,7 @@ from relaion_pipeline.feeds import keys
 from relaion_pipeline.feeds.blocklist import Blocklist, kind_id
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.layout import DataRoot, make_private, written_whole
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import SCREENING, code_version, key_of
 from relaion_pipeline.screening import findings, index, matching, verdicts
 from relaion_pipeline.screening.findings import FINDINGS, Record
 from relaion_pipeline.screening.index import IMAGE_KINDS, Question
@@ -56,7 +56,7 @@ class Screener:
             shard.columns.model_dump(),
             self.settings.nsfw.model_dump(mode="json"),
             self.keywords.digest,
-            code_version(),
+            code_version(SCREENING),
         )
 
     def key(self, shards: Sequence[StockedShard]) -> str:

@@ -22,7 +22,7 @@ from relaion_pipeline.feeds.compiling import PREFIX_HOST
 from relaion_pipeline.feeds.entries import DIGEST_BYTES, TEXT_KINDS, Kind
 from relaion_pipeline.feeds.guards import Guard
 from relaion_pipeline.layout import DataRoot, make_private, written_whole
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import VERIFYING, code_version, key_of
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards.digests import sha256_file
 
@@ -115,7 +115,7 @@ def _read_feed(name: str, settings: Settings, root: DataRoot) -> ListedFeed:
     feed, path = settings.feeds[name], root.verifier_list(name)
     files = [(file.name, sha256_file(file)) for file in loading.files(feed, root.path)]
     waived = settings.waived_entries(name)
-    digest = key_of(name, files, feed.model_dump(mode="json"), waived, code_version())
+    digest = key_of(name, files, feed.model_dump(mode="json"), waived, code_version(VERIFYING))
     kinds = _kinds_of(path, digest)
     if kinds is None:
         make_private(path.parent)

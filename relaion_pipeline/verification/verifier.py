@@ -24,7 +24,7 @@ from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.ledger import memory
 from relaion_pipeline.ledger.segments import Ledger
 from relaion_pipeline.links import rows as links_rows
-from relaion_pipeline.provenance import code_version, key_of
+from relaion_pipeline.provenance import VERIFYING, code_version, key_of
 from relaion_pipeline.screening import index
 from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.screening.verdicts import RESEARCH_BITS
@@ -126,7 +126,7 @@ class Verifier:
             self.keywords.digest,
             self.settings.nsfw.model_dump(mode="json"),
             [waiver.model_dump(mode="json") for waiver in self.settings.returning()],
-            code_version(),
+            code_version(VERIFYING),
         )
 
     # What an earlier proof and the index tell

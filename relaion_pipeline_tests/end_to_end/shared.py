@@ -26,9 +26,9 @@ Row = tuple[str, str, int]
 COMMAND = [sys.executable, "-c", "from relaion_pipeline.cli import main; main()"]
 
 
-def run(*arguments: object) -> Result:
+def run(*arguments: object, stdin: str | None = None) -> Result:
     """Run `relaion` in this process: imports are paid once. Its tables break no lines."""
-    return CliRunner(env={"COLUMNS": "2000"}).invoke(main, [str(each) for each in arguments])
+    return CliRunner(env={"COLUMNS": "2000"}).invoke(main, [str(each) for each in arguments], input=stdin)
 
 
 def run_apart(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
