@@ -219,10 +219,14 @@ def failure_sensor(root: DataRoot, loaded: Settings) -> dg.SensorDefinition:
     return tell_of_failures
 
 
-def with_freshness(defs: dg.Definitions, loaded: Settings) -> dg.Definitions:
-    """The definitions, with the release overdue when it is older than the settings allow."""
+def with_freshness(built: list[dg.AssetsDefinition], loaded: Settings) -> list[dg.AssetsDefinition]:
+    """The assets, with the release overdue when it is older than the settings allow."""
     days = loaded.automation.max_release_age_days
     if days is None:
-        return defs
+        return built
     policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=days))
-    return defs.map_asset_specs(func=lambda spec: dg.apply_freshness_policy(spec, policy), selection=[graph.RELEASE])
+
+    def overdue(spec: dg.AssetSpec) -> dg.AssetSpec:
+        return spec.replace_attributes(freshness_policy=policy)
+
+    return [each.map_asset_specs(overdue) if each.key == graph.RELEASE else each for each in built]

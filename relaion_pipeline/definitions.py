@@ -28,8 +28,8 @@ def build_defs(root: DataRoot, overrides: Mapping[str, object] | None = None) ->
     if not (root.path / settings.SETTINGS_FILE).exists():
         return dg.Definitions(assets=[_no_dataset(root)])
     loaded = settings.load(root.path)
-    defs = dg.Definitions(
-        assets=assets.build(loaded),
+    return dg.Definitions(
+        assets=automation.with_freshness(assets.build(loaded), loaded),
         asset_checks=[asset_checks.gate_checks, asset_checks.published_files],
         jobs=[jobs.release_job],
         schedules=automation.schedules(root, loaded),
@@ -38,7 +38,6 @@ def build_defs(root: DataRoot, overrides: Mapping[str, object] | None = None) ->
         # Every step of the multiprocess executor imports anew: seconds each. Slices use all cores by themselves.
         executor=dg.in_process_executor,
     )
-    return automation.with_freshness(defs, loaded)
 
 
 def _no_dataset(root: DataRoot) -> dg.AssetSpec:

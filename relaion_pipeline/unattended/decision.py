@@ -60,7 +60,7 @@ def decide(state: str, released: str | None, attempts: Sequence[Attempt]) -> Dec
     if len(tries) >= MOST_TRIES:
         return Decision(
             None,
-            f"{len(tries)} runs with just these inputs ended and made no release, the last of them {tries[0].run}. If they "
-            f"were killed, look at limits.memory; if the package was updated, restart the UI; then run `relaion release`",
+            f"{len(tries)} runs with just these inputs made no release, the last of them {tries[0].run}. Were they "
+            f"killed? Look at limits.memory. Was the package updated? Restart the UI. Then run `relaion release`",
         )
     return Decision(f"{state}-after-{attempts[0].run if attempts else 'none'}", "inputs changed")

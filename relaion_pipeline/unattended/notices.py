@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
+from http.client import HTTPException
 
 from relaion_pipeline.settings import Notify
 
@@ -40,7 +41,7 @@ class Notice:
     def text(self) -> str:
         """The notice for people."""
         stands = f"The current release is {self.current}, whole as it was made." if self.current else "No release yet."
-        again = "The same inputs are not tried again by themselves; a changed input is, or run `relaion release`."
+        again = "What failed is tried again when an input changes, or by `relaion release`; a killed run, at once."
         return "\n".join(
             [f"{self.subject}.", *(f"{step}: {said}" for step, said in self.failures.items()), stands, again]
         )
@@ -68,13 +69,13 @@ def _webhook(notice: Notice, to: Notify) -> None:
     if not url.startswith(("https://", "http://")):
         raise NoticeError(f"{to.webhook_variable}, named by notify.webhook_variable, holds no http address")
     body = json.dumps({"text": notice.text} | asdict(notice)).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  (looked at above)
     try:
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  (looked at above)
         with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
             return
     except urllib.error.HTTPError as error:
         problem = f"status {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         problem = type(error).__name__  # its text may hold the address, which is a secret
     raise NoticeError(f"the webhook did not take it ({problem})")
 
