@@ -1,6 +1,8 @@
 """With the daemon running and nobody clicking: what is dropped in becomes one release, and what fails fails once."""
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -113,22 +115,29 @@ def _at_work(root: DataRoot) -> str | None:
     return holder.run if holder is not None and holder.run in unfinished else None
 
 
-def test_a_killed_daemon_starts_again_and_makes_one_whole_release(
+def test_a_killed_run_and_a_killed_daemon_end_in_one_whole_release(
     copied: Callable[[], DataRoot], tmp_path: Path
 ) -> None:
+    """First the run alone, as for its memory; the next one together with all that could have said so."""
     root = copied()
     daemon.automate(root)
     add(root, 1)
+    killed = []
     with daemon.running(root, tmp_path / "log") as running:
-        daemon.wait_for(lambda: bool(_at_work(root)), running)
-        killed = _at_work(root)
+        for _ in range(2):
+            daemon.wait_for(lambda: _at_work(root) not in {None, *killed}, running)
+            killed.append(_at_work(root))
+            if len(killed) == 1:
+                holder = lock.holder(root)
+                assert holder is not None
+                os.kill(holder.process, signal.SIGKILL)
         running.kill()
     assert len(daemon.releases(root)) == 1
     with daemon.running(root, tmp_path / "log") as running:
-        daemon.wait_for(lambda: len(daemon.ended(root)) == 3, running)
+        daemon.wait_for(lambda: len(daemon.ended(root)) == 4, running)
         runs = daemon.settle(root)
-    assert [run.status.value for run in runs] == ["SUCCESS", "FAILURE", "SUCCESS"]
-    assert runs[1].run_id == killed
+    assert [run.status.value for run in runs] == ["SUCCESS", "FAILURE", "FAILURE", "SUCCESS"]
+    assert [run.run_id for run in runs[1:3]] == killed
     assert len(daemon.releases(root)) == 2
     assert launch.release(root).made is False
 

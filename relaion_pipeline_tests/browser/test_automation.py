@@ -51,7 +51,7 @@ def test_a_release_stands_without_a_click(server: Server, browser: tuple[Page, S
     page.goto(f"{server.address}/automation")
     for name in (RELEASE_SENSOR, RELEASE_SCHEDULE, KILLED_SENSOR):
         expect(page.get_by_text(name, exact=True)).to_be_visible()
-    expect(page.get_by_role("switch", checked=True)).to_have_count(3)
+    expect(page.locator("input[type=checkbox]:checked")).to_have_count(3)  # their switches
     root, deadline = DataRoot.at(server.root), time.monotonic() + 120
     while not versions.released(root) and time.monotonic() < deadline:
         page.wait_for_timeout(1_000)
@@ -63,6 +63,7 @@ def test_a_release_stands_without_a_click(server: Server, browser: tuple[Page, S
     assert len(versions.released(root)) == 1
     page.goto(f"{server.address}/assets/release")
     expect(page.get_by_text("Freshness policy").first).to_be_visible()
+    expect(page.get_by_text("Not evaluated")).to_have_count(0, timeout=60_000)  # the daemon judged it
     page.screenshot(path=tmp_path / "release.png")
     assert seen.errors == []
     assert seen.hosts == {server.address.removeprefix("http://")}
