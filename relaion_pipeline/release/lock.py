@@ -84,9 +84,9 @@ def holder(root: DataRoot) -> Holder | None:
 def was_there(process: int, when: float) -> bool:
     """Whether a process of this machine is the one that had its number at `when` (seconds since 1970)."""
     started = _started(process)
-    return (
-        started is not None and _booted() + started / os.sysconf("SC_CLK_TCK") <= when + 2
-    )  # the boot time is rounded
+    if started is None:
+        return False
+    return _booted() + started / os.sysconf("SC_CLK_TCK") <= when + 2  # the boot time is rounded
 
 
 def _read(path: Path) -> Holder | None:

@@ -245,6 +245,7 @@ def test_an_earlier_state_can_come_back(eye: Eye) -> None:
     assert len(keys) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_found_another_at_work_says_nothing_of_its_inputs(eye: Eye) -> None:
     append(eye.root)
     eye.look()
