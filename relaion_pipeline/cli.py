@@ -150,6 +150,8 @@ def release(data: Path, version: str | None) -> None:
     from relaion_pipeline import launch  # noqa: PLC0415  (imports Dagster)
 
     outcome = launch.release(DataRoot.at(data), version)
+    for run in outcome.cleared:
+        click.echo(f"Run {run} had been killed; it is marked as failed.", err=True)
     if outcome.failures:
         left = (
             f"The release itself was made: {outcome.folder}"

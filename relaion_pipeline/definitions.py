@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from relaion_pipeline import asset_checks, assets, jobs, settings
+from relaion_pipeline import asset_checks, assets, automation, jobs, settings
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.resources import Workspace
 
@@ -27,10 +27,13 @@ def build_defs(root: DataRoot, overrides: Mapping[str, object] | None = None) ->
     resources: dict[str, object] = {"workspace": Workspace(data_root=str(root.path)), **(overrides or {})}
     if not (root.path / settings.SETTINGS_FILE).exists():
         return dg.Definitions(assets=[_no_dataset(root)])
+    loaded = settings.load(root.path)
     return dg.Definitions(
-        assets=assets.build(settings.load(root.path)),
+        assets=automation.with_freshness(assets.build(loaded), loaded),
         asset_checks=[asset_checks.gate_checks, asset_checks.published_files],
         jobs=[jobs.release_job],
+        schedules=automation.schedules(root, loaded),
+        sensors=automation.sensors(root, loaded),
         resources=resources,
         # Every step of the multiprocess executor imports anew: seconds each. Slices use all cores by themselves.
         executor=dg.in_process_executor,

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import dagster as dg
 
-from relaion_pipeline import definitions, progress, report_tables, settings
+from relaion_pipeline import definitions, progress, report_tables, runs, settings
 from relaion_pipeline.audit import published
 from relaion_pipeline.definitions import DATA_VARIABLE
 from relaion_pipeline.history import rollback
@@ -24,6 +24,7 @@ from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.lock import Holder
 from relaion_pipeline.resources import run_is_over
 from relaion_pipeline.shards import ShardError
+from relaion_pipeline.unattended import watch
 
 INSTANCE_SETTINGS = """\
 # Dagster's own settings for this data root; https://docs.dagster.io/deployment/oss/dagster-yaml lists them all.
@@ -31,6 +32,11 @@ telemetry:
   enabled: false
 nux:  # no invitation to join mailing lists
   enabled: false
+concurrency:  # one release at a time on a data root: the next waits, and finds what the first has done
+  runs:
+    max_concurrent_runs: 1
+run_monitoring:  # a run that never starts, or never ends although it was told to, is marked as failed
+  enabled: true
 """
 
 
@@ -43,6 +49,7 @@ class Outcome:
     failures: tuple[str, ...] = ()
     newest: str | None = None  # the newest release, where a rollback made another one current
     unpublished: tuple[str, ...] = ()  # destinations that want it and that it has not reached
+    cleared: tuple[str, ...] = ()  # runs that had been killed and now count as failed
 
 
 def prepare_home(root: DataRoot) -> Path:
@@ -60,15 +67,17 @@ def release(root: DataRoot, version: str | None = None) -> Outcome:
         SettingsError, ShardError, FeedError, KeywordError: the inputs cannot be read.
     """
     inputs = Inputs(root, settings.load(root.path))
+    with dg.DagsterInstance.from_config(str(prepare_home(root))) as instance:
+        cleared = tuple(runs.clear_killed(instance, root))
     unchanged = inputs.unchanged_release()
     if unchanged is not None:
         rollback.settle(root, unchanged)
         moved = rollback.in_force(root)
         if moved:
-            return Outcome(versions.current(root), made=False, newest=moved.newest)
+            return Outcome(versions.current(root), made=False, newest=moved.newest, cleared=cleared)
         # Sending is a decision of its own where no run makes a release: the command is told, not carried out.
         missing = state.missing(root, unchanged, inputs.settings.publish)
-        return Outcome(versions.current(root), made=False, unpublished=missing)
+        return Outcome(versions.current(root), made=False, unpublished=missing, cleared=cleared)
     if version is not None:
         readiness.check_version(root, version)
     rows = _rows(inputs)
@@ -84,12 +93,12 @@ def release(root: DataRoot, version: str | None = None) -> Outcome:
         dg.DagsterInstance.get() as instance,
         report_tables.bars(rows) as listener,
         progress.listening(listener),
-        dg.execute_job(job, instance=instance, run_config=config) as result,
+        dg.execute_job(job, instance=instance, run_config=config, tags={runs.STATE_TAG: watch.state(inputs)}) as result,
     ):
         if not result.success:
             made = Inputs(root, inputs.settings).unchanged_release() is not None  # and only its publishing failed
-            return Outcome(versions.current(root), made=made, failures=_failures(result))
-    return Outcome(published.current_release(root), made=True)
+            return Outcome(versions.current(root), made=made, failures=_failures(result), cleared=cleared)
+    return Outcome(published.current_release(root), made=True, cleared=cleared)
 
 
 def roll_back(root: DataRoot, version: str) -> Rollback:

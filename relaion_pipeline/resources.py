@@ -14,12 +14,12 @@ from pathlib import Path
 import dagster as dg
 
 import relaion_pipeline
-from relaion_pipeline import settings
+from relaion_pipeline import runs, settings
 from relaion_pipeline.errors import EXPECTED_ERRORS
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.release import lock
 from relaion_pipeline.release.inputs import Inputs
-from relaion_pipeline.release.lock import Holder
+from relaion_pipeline.release.lock import Holder, LockedError
 
 
 class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic over what it yields, which is itself
@@ -40,15 +40,19 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic o
             yield Inputs(root, settings.load(root.path))
 
     def _lock(self, root: DataRoot, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> None:
-        """Take the lock for the run. A run launched step by step in child processes is its parent's."""
+        """Take the lock for the run, in the name of the process that its steps live and die with."""
         is_over = run_is_over(context.instance)
-        parent = parent_process()
-        process = parent.pid if parent is not None and parent.pid is not None else os.getpid()
-        dead = lock.acquire(root, Holder.of_process(context.run.run_id, process), is_over)
-        if dead is not None and not is_over(dead.run):
+        process, parent = os.getpid(), parent_process()
+        if context.job_def.executor_def is not dg.in_process_executor and parent is not None:
+            process = parent.pid or process  # each step is a child of the run's process
+        try:
+            dead = lock.acquire(root, Holder.of_process(context.run.run_id, process), is_over)
+        except LockedError:
+            context.instance.add_run_tags(context.run.run_id, {runs.LOCKED_OUT_TAG: "true"})
+            raise
+        if dead is not None and runs.mark_killed(context.instance, dead.run):
             context.log.warning(
-                "Run %s held the data root and its process is gone; this run takes over. "
-                "Mark that run as cancelled in the UI if it still shows as started.",
+                "Run %s held the data root and its process is gone: it is marked as failed, and this run takes over.",
                 dead.run,
             )
 

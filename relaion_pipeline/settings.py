@@ -11,6 +11,7 @@ import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -30,6 +31,14 @@ class SettingsError(Exception):
 def _is_name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError("use letters, digits, '_' and '-' (at most 63, starting with a letter or digit)")
+    return value
+
+
+def _is_timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("no time zone of that name; write it as Europe/Berlin") from None
     return value
 
 
@@ -193,6 +202,44 @@ class Retention(_Model):
     )
 
 
+class Automation(_Model):
+    """When releases are made without anyone asking, while the daemon runs (`relaion ui`)."""
+
+    sensor: bool = Field(False, description="whether a changed list, shard, keyword file or setting leads to a release")
+    quiet_seconds: int = Field(
+        300, ge=1, description="the sensor waits until no input changed for so long: files may still be coming"
+    )
+    poll_seconds: int = Field(30, ge=5, description="how often the sensor looks")
+    cron: str | None = Field(
+        None, pattern=r"^\s*\S+(\s+\S+){4}\s*$", description="when to make a release if anything changed: a cron line"
+    )
+    timezone: Annotated[str, AfterValidator(_is_timezone)] = Field("UTC", description="time zone of the cron line")
+    max_release_age_days: int | None = Field(
+        None, ge=1, description="the UI shows the release as overdue when it is older than this"
+    )
+
+
+class Notify(_Model):
+    """Who is told when a run fails. Secrets stay in the environment; here stand the variables' names."""
+
+    webhook_variable: str | None = Field(None, description="variable with the address that JSON is posted to")
+    email_to: list[str] = Field(default_factory=list, description="who gets an e-mail")
+    email_from: str | None = Field(None, description="its sender")
+    smtp_server: str = Field("localhost", description="the mail server")
+    smtp_port: int = Field(587, ge=1, le=65_535, description="its port")
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="how the connection is encrypted")
+    smtp_user: str | None = Field(None, description="who logs in; left out: nobody")
+    smtp_password_variable: str | None = Field(None, description="variable with the password")
+
+    @model_validator(mode="after")
+    def _email_is_whole(self) -> Self:
+        if self.email_to and self.email_from is None:
+            raise ValueError("email_to needs email_from")
+        if (self.smtp_user is None) != (self.smtp_password_variable is None):
+            raise ValueError("smtp_user and smtp_password_variable go together")
+        return self
+
+
 class Settings(_Model):
     """A whole settings file."""
 
@@ -204,6 +251,8 @@ class Settings(_Model):
     removals: Removal = Removal()
     retention: Retention = Retention()
     limits: Limits = Limits()
+    automation: Automation = Automation()
+    notify: Notify = Notify()
     waivers: list[Waiver] = Field(default_factory=list)
     publish: dict[Name, Destination] = Field(default_factory=dict)
 
@@ -239,7 +288,7 @@ class Settings(_Model):
 
     def deciding(self) -> dict[str, Any]:
         """What the settings say that can change a release: comments, limits, destinations, retention do not."""
-        return self.model_dump(mode="json", exclude={"limits", "publish", "retention"})
+        return self.model_dump(mode="json", exclude={"automation", "limits", "notify", "publish", "retention"})
 
     def digest(self) -> str:
         """SHA-256 of `deciding`, whatever the order of keys."""

@@ -8,7 +8,19 @@ from pydantic.fields import FieldInfo
 
 from relaion_pipeline.feeds.declaration import Feed
 from relaion_pipeline.publish.declaration import Destination
-from relaion_pipeline.settings import Columns, Dataset, Limits, Nsfw, Output, Removal, Retention, Subset, Waiver
+from relaion_pipeline.settings import (
+    Automation,
+    Columns,
+    Dataset,
+    Limits,
+    Notify,
+    Nsfw,
+    Output,
+    Removal,
+    Retention,
+    Subset,
+    Waiver,
+)
 
 KEYWORDS = (
     "# One word or phrase a line; matched whole, whatever its case. Scripts without spaces match anywhere.\nnsfw\n"
@@ -35,6 +47,12 @@ _EXAMPLES = {
     "feed": '"partner-images"',
     "reason": '"the subset has no image hashes"',
     "by": '"name of who decides"',
+    "cron": '"0 3 * * 1"',
+    "max_release_age_days": "31",
+    "webhook_variable": '"RELAION_WEBHOOK"',
+    "email_from": '"relaion@example.org"',
+    "smtp_user": '"relaion"',
+    "smtp_password_variable": '"RELAION_SMTP_PASSWORD"',
 }
 
 
@@ -50,6 +68,8 @@ def settings_text() -> str:
         ("removals", Removal, True),
         ("retention", Retention, True),
         ("limits", Limits, True),
+        ("automation", Automation, True),
+        ("notify", Notify, True),
         ("[waivers]", Waiver, False),
         ("publish.mirror", Destination, False),
     ]

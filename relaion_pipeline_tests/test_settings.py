@@ -62,6 +62,12 @@ def test_wrong_subsets_are_named(tmp_path, lines):
         ("[[waivers]]\nkind = 'unanswerable-feed'\nfeed = 'f'\nreason = ''\nby = 'b'", "waivers[0].reason"),
         ("[[waivers]]\nkind = 'unanswerable-feed'\nfeed = 'g'\nreason = 'r'\nby = 'b'", "waivers[0].feed"),
         ("[[waivers]]\nkind = 'anything'\nfeed = 'f'\nreason = 'r'\nby = 'b'", "waivers[0].kind"),
+        ("[automation]\nquiet_seconds = 0", "automation.quiet_seconds"),
+        ("[automation]\ncron = 'daily'", "automation.cron"),
+        ("[automation]\ntimezone = 'Mars/Olympus'", "automation.timezone"),
+        ("[automation]\ntimezone = '../etc/passwd'", "automation.timezone"),
+        ("[notify]\nemail_to = ['a@b.c']", "notify"),
+        ("[notify]\nsmtp_user = 'a'", "notify"),
         ("[surprise]\na = 1", "surprise"),
         ("[subsets.ONE]\nshards = 'x'", "subsets"),
         ("[subsets.'a/b']\nshards = 'x'", "subsets"),
@@ -101,6 +107,7 @@ def test_no_file(tmp_path):
 def test_the_digest_is_of_what_changes_a_release(tmp_path):
     base = load(tmp_path, GOOD).digest()
     assert load(tmp_path, f"# a comment\n{GOOD}\n[limits]\nthreads = 1\n").digest() == base
+    assert load(tmp_path, f"{GOOD}\n[automation]\nsensor = true\n[notify]\nsmtp_port = 25\n").digest() == base
     assert load(tmp_path, f"{GOOD}\n[nsfw]\nresearch_above = 0.95\n").digest() == base
     assert load(tmp_path, f"{GOOD}\n[nsfw]\nresearch_above = 0.94\n").digest() != base
     assert load(tmp_path, GOOD.replace('version = "1"', 'version = "2"')).digest() != base

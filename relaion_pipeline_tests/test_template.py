@@ -13,11 +13,22 @@ def test_it_is_valid_as_it_stands(tmp_path):
     assert loaded.nsfw == settings.Nsfw()
     assert loaded.output == settings.Output()
     assert loaded.limits == settings.Limits()
+    assert loaded.automation == settings.Automation()
+    assert loaded.notify == settings.Notify()
 
 
 def test_every_key_is_there_and_explained():
     lines = template.settings_text().splitlines()
-    for model in (settings.Columns, settings.Dataset, settings.Nsfw, settings.Output, settings.Limits, settings.Waiver):
+    for model in (
+        settings.Columns,
+        settings.Dataset,
+        settings.Nsfw,
+        settings.Output,
+        settings.Limits,
+        settings.Automation,
+        settings.Notify,
+        settings.Waiver,
+    ):
         assert issubclass(model, BaseModel)
         for key, field in model.model_fields.items():
             found = [line for line in lines if line.removeprefix("# ").startswith(f"{key} = ")]

@@ -5,6 +5,7 @@ The lock is a record of its holder. It needs no clean-up: a holder that has ende
 
 import fcntl
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,11 +76,29 @@ def held(root: DataRoot, holder: Holder, is_over: Callable[[str], bool]) -> Iter
                 file.truncate(0)
 
 
+def holder(root: DataRoot) -> Holder | None:
+    """Who took the lock last, whether there still or not."""
+    return _read(root.lock)
+
+
+def was_there(process: int, when: float) -> bool:
+    """Whether a process of this machine is the one that had its number at `when` (seconds since 1970)."""
+    started = _started(process)
+    if started is None:
+        return False
+    return _booted() + started / os.sysconf("SC_CLK_TCK") <= when + 2  # the boot time is rounded
+
+
 def _read(path: Path) -> Holder | None:
     try:
         return Holder(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _booted() -> float:
+    lines = Path("/proc/stat").read_text(encoding="utf-8").splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("btime "))
 
 
 def _started(process: int) -> int | None:

@@ -8,10 +8,21 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from relaion_pipeline import sample
+from relaion_pipeline.automation import RELEASE_SCHEDULE, RELEASE_SENSOR
 from relaion_pipeline_tests.browser import ui
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 EXPANDED = ("2B_en", "release")
+AUTOMATION = """
+[automation]
+sensor = true
+cron = "0 3 * * 1"
+timezone = "Europe/Berlin"
+max_release_age_days = 31
+
+[notify]
+webhook_variable = "RELAION_WEBHOOK"
+"""
 WIDE = {"width": 2000, "height": 1250}
 
 
@@ -42,16 +53,29 @@ def metadata(page: Page, address: str) -> None:
     page.screenshot(path=IMAGES / "release-metadata.png")
 
 
+def automation(page: Page, address: str) -> None:
+    """Schedule and sensors, all running."""
+    page.set_viewport_size({"width": 1600, "height": 640})
+    page.goto(f"{address}/automation")
+    expect(page.get_by_text(RELEASE_SENSOR)).to_be_visible()
+    expect(page.get_by_text(RELEASE_SCHEDULE)).to_be_visible()
+    page.wait_for_timeout(20_000)  # each has looked once
+    page.screenshot(path=IMAGES / "automation.png")
+
+
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "demo"
         sample.generate(root, rows=60_000, seed=1)
+        with (root / "relaion.toml").open("a") as settings:
+            settings.write(AUTOMATION)
         relaion = Path(sys.executable).with_name("relaion")
         subprocess.run([relaion, "release", "--data", root], check=True)
         with ui.serving(root, Path(scratch) / "server") as server, ui.chromium() as (page, _):
             graph(page, server.address)
             metadata(page, server.address)
+            automation(page, server.address)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,28 @@
 Runs happen in processes of their own, with a temporary folder of their own, and all that they print is kept.
 """
 
+import dataclasses
 import hashlib
 import sqlite3
 import stat
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relaion_pipeline import sample, settings
+from relaion_pipeline import automation, runs, sample, settings
 from relaion_pipeline.layout import EDITIONS, DataRoot
 from relaion_pipeline.release import documents, manifest, records
 from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.unattended.notices import Notice
+from relaion_pipeline.unattended.watch import Memory
 from relaion_pipeline.verification import gate
 from relaion_pipeline_tests import conftest
 from relaion_pipeline_tests.end_to_end import marks, shared
 from relaion_pipeline_tests.history import made
+from relaion_pipeline_tests.orchestration.runs import instance
 
 MARK = "zqx7canary"
 DOMAIN = f"{MARK}domain.example"
@@ -230,6 +235,21 @@ BAD_LISTS = {
 }
 
 
+def said_unattended(root):
+    """What the sensor says and remembers of the inputs as they are now, and the notice of the last run that failed."""
+    sensor = automation.release_sensor(root, settings.load(root.path))
+    with instance(root) as opened:
+        first = sensor(dg.build_sensor_context(instance=opened))
+        quiet = dataclasses.replace(Memory.read(first.cursor), since=0.0).text()
+        second = sensor(dg.build_sensor_context(instance=opened, cursor=quiet))
+        run = opened.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1)[0]
+        told = runs.failures(each.dagster_event for each in opened.all_logs(run.run_id) if each.dagster_event)
+    assert "failed with just these inputs" in second.skip_reason.skip_message
+    assert second.asset_events
+    notice = Notice("canary", run.run_id, run.job_name, told, None)
+    return repr([first, second, second.asset_events, dataclasses.asdict(notice), notice.text])
+
+
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in list(BAD_LISTS)[2:]]
 
 
@@ -246,6 +266,9 @@ def test_an_error_about_a_list_quotes_nothing(canary, scan, name):
             assert "Error" in outcome.output
             assert path.name in outcome.output
             assert marks.Scan([*scan[0].needles, *content.split()]).found(outcome.output.encode()) == set()
+        said = said_unattended(root)
+        assert path.name in said
+        assert marks.Scan([*scan[0].needles, *content.split()]).found(said.encode()) == set()
     finally:
         path.write_bytes(whole)
     assert scan[0].in_folder(root.dagster_home) == {}

@@ -33,7 +33,7 @@ print(time.process_time(), *heavy)
 SUPERSEDED = (
     "AutoMaterializePolicy",
     "SourceAsset",
-    "FreshnessPolicy",
+    "LegacyFreshnessPolicy",
     "compute_kind",
     "non_argument_deps",
     "build_last_update_freshness_checks",
@@ -147,7 +147,7 @@ def test_dg_check_defs_names_every_wrong_setting(dg_checks: dict[str, tuple[int,
 
 
 def describe(defs: dg.Definitions) -> str:
-    """Everything that others may hold on to: names, groups, kinds, dependencies, checks, jobs."""
+    """Everything that others may hold on to: names, groups, kinds, dependencies, checks, jobs, sensors."""
     graph = defs.resolve_asset_graph()
     lines = []
     for key in sorted(graph.get_all_asset_keys()):
@@ -155,12 +155,16 @@ def describe(defs: dg.Definitions) -> str:
         deps = ", ".join(sorted(each.to_user_string() for each in node.parent_keys))
         kinds = ", ".join(sorted(node.kinds or ()))
         lines.append(f"asset {key.to_user_string()} [{node.group_name}; {kinds}] <- {deps}")
+        if node.freshness_policy is not None:
+            lines.append(f"freshness {key.to_user_string()}: {node.freshness_policy.fail_window.to_timedelta()}")
     for key in sorted(graph.asset_check_keys, key=str):
         spec = graph.get_check_spec(key)
         lines.append(f"check {key.asset_key.to_user_string()}: {key.name}{' (blocking)' if spec.blocking else ''}")
     for job in sorted(defs.resolve_all_job_defs(), key=lambda job: job.name):
         layer = job.asset_layer
         lines.append(f"job {job.name}: {len(layer.executable_asset_keys)} assets")
+    lines += sorted(f"sensor {sensor.name}: {sensor.default_status.value.lower()}" for sensor in defs.sensors or ())
+    lines += sorted(f"schedule {schedule.name}: {schedule.cron_schedule}" for schedule in defs.schedules or ())
     return "\n".join(lines) + "\n"
 
 

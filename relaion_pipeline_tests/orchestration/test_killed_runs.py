@@ -72,6 +72,10 @@ def test_the_next_run_takes_over_and_says_so(killed: tuple[DataRoot, str], relea
     told = [message for message in ran.messages if "this run takes over" in message]
     assert len(told) == 1
     assert run_id in told[0]
+    with runs.instance(root) as opened:
+        dead = opened.get_run_by_id(run_id)
+        assert dead is not None
+        assert dead.status is dg.DagsterRunStatus.FAILURE
     current, reference = versions.current(root), versions.current(released)
     assert current is not None
     assert reference is not None
