@@ -36,7 +36,7 @@ def settled(settings: Settings) -> dg.AssetsDefinition:
             settling.settle(inputs.shards, of("settled"))
             counts = settling.counts_by_subset(inputs.shards)
             return dg.MaterializeResult(
-                data_version=dg.DataVersion(settling.key(inputs.shards)),
+                data_version=dg.DataVersion(settling.verdicts_key(inputs.shards)),
                 metadata={
                     "dagster/row_count": sum(each.rows for each in counts.values()),
                     "removals": dg.MetadataValue.md(removals_table(counts)),

@@ -139,6 +139,11 @@ class Settler:
             counts[shard.subset] += header.counts
         return counts
 
+    def verdicts_key(self, shards: Sequence[StockedShard]) -> str:
+        """Digest of what the verdicts of `shards` say. A release that remembers them leaves it as it was."""
+        headers = [verdicts.read_header(self.root.verdicts(shard.subset, shard.stem)) for shard in shards]
+        return key_of([[each.key, each.hidden_sha256, each.effect_sha256] for each in headers if each])
+
     def header(self, shard: StockedShard) -> Header | None:
         """The header of a shard's verdicts, if they are of its findings as they are now."""
         header = verdicts.read_header(self.root.verdicts(shard.subset, shard.stem))

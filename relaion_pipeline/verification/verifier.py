@@ -80,20 +80,16 @@ class Verifier:
         """
         with ThreadPoolExecutor(database.threads(self.settings.limits)) as pool:
             digests = dict(zip(published, pool.map(_digests, published), strict=True))
-        found: dict[Published, Evidence] = {}
         with database.connect(self.root, self.settings.limits) as connection:
             with database.asking("reading the ledger"):
                 memory.create(connection, self.ledger, self.settings)
             earlier: dict[Published, Evidence] = {}
             for files in published:
                 evidence = known(files.shard)
-                if evidence is None or evidence.files_key != self._files_key(files.shard, *digests[files]):
-                    continue
-                if evidence.key == self.key(files.shard, *digests[files]):
-                    found[files] = evidence
-                elif self._proved_index(files.shard, evidence):
+                same_files = evidence and evidence.files_key == self._files_key(files.shard, *digests[files])
+                if evidence and same_files and self._proved_index(files.shard, evidence):
                     earlier[files] = evidence
-            found |= self._carry_over(connection, earlier)
+            found = self._carry_over(connection, earlier)
             for files in found:
                 progress(files.shard.rows)
             left = [files for files in published if files not in found]
@@ -116,8 +112,11 @@ class Verifier:
         return found
 
     def key(self, shard: StockedShard, source: str, safe: str, extra: str) -> str:
-        """Digest of what is verified (by SHA-256), and against what."""
-        return key_of(self._files_key(shard, source, safe, extra), self.listed.digests, self.ledger.sha256)
+        """Digest of what is verified (by SHA-256), and against which lists.
+
+        The ledger is not in it, since each release adds to it what the release removes. It is asked every time.
+        """
+        return key_of(self._files_key(shard, source, safe, extra), self.listed.digests)
 
     def _files_key(self, shard: StockedShard, source: str, safe: str, extra: str) -> str:
         return key_of(

@@ -19,10 +19,11 @@ def test_another_folder_time_zone_locale_hash_seed_and_thread_count(released, tm
     shared.edit_settings(made.data_root, "\n[nsfw]", "\n[limits]\nthreads = 1\nmemory = '512MiB'\n\n[nsfw]")
     for path in (made.data_root / "raw").rglob("*.parquet"):
         os.utime(path, (0, 0))
-    # The one thing that is a data root's own: its key. With another one, signatures differ and nothing else does.
-    key = DataRoot.at(made.data_root).signing_key
-    make_private(key.parent)
-    shutil.copy2(DataRoot.at(released.data_root).signing_key, key)
+    # What is a data root's own: the key of its signatures, and the salt by which cover is drawn.
+    first, second = DataRoot.at(released.data_root), DataRoot.at(made.data_root)
+    make_private(second.private)
+    shutil.copy2(first.signing_key, second.signing_key)
+    shutil.copy2(first.salt, second.salt)
     environment = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
     done = shared.run_apart("release", "--data", made.data_root, "--version", shared.VERSION, **environment)
     assert done.returncode == 0, done.stderr

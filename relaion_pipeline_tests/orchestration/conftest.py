@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from relaion_pipeline.feeds import compiling
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline_tests.orchestration import runs
 from relaion_pipeline_tests.orchestration.runs import Ran
@@ -15,7 +16,9 @@ Copies = Callable[[DataRoot], DataRoot]
 @pytest.fixture(scope="session")
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
     """A sample, not yet released. Not to be changed."""
-    return runs.make_sample(tmp_path_factory.mktemp("sampled") / "root")
+    root = runs.make_sample(tmp_path_factory.mktemp("sampled") / "root")
+    compiling.salt_of(root)  # by which cover is drawn: copies of the sample are to have the same
+    return root
 
 
 @pytest.fixture(scope="session")

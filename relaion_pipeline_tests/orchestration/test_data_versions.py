@@ -9,7 +9,7 @@ from relaion_pipeline_tests.orchestration import runs
 from relaion_pipeline_tests.orchestration.conftest import Copies
 
 FEED = dg.AssetKey(["feeds", "hrw-links"])
-DOWNSTREAM_STAGES = {"screened", "editions", "verified", "edition_set", "release"}
+DOWNSTREAM_STAGES = {"screened", "ledger", "editions", "verified", "edition_set", "release"}
 
 
 def test_nothing_changed_nothing_is_new(released: DataRoot, copy_of: Copies) -> None:
@@ -29,7 +29,7 @@ def test_a_changed_list_makes_stale_exactly_what_depends_on_it(released: DataRoo
     assert ran.done == {"feeds__hrw_links"}
     stale = runs.out_of_date(root)
     assert {key.split("/")[-1].split("-")[0] for key in stale} == DOWNSTREAM_STAGES | {"blocklist"}
-    assert len(stale) == 3 * 3 * runs.SLICES + 3
+    assert len(stale) == 3 * 3 * runs.SLICES + 4
     assert all(blamed == {FEED.to_user_string()} for blamed in stale.values())
 
 

@@ -179,7 +179,7 @@ def test_names_and_dependencies_are_as_reviewed(tmp_path: Path) -> None:
 
 def test_every_asset_says_what_it_is(tmp_path: Path) -> None:
     specs = list(definitions.build_defs(small(tmp_path)).resolve_all_asset_specs())
-    assert len(specs) == 2 + 2 + 1 + 3 * 4 + 2
+    assert len(specs) == 2 + 2 + 1 + 3 * 4 + 3
     for spec in specs:
         assert spec.description, spec.key
         assert spec.description.endswith(".") or "`" in spec.description, spec.key
