@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what a command shows it has imported: `relaion clean` is no
     from relaion_pipeline.history.releases import PastRelease
     from relaion_pipeline.publish.upload import Delivery
     from relaion_pipeline.status import Status
+    from relaion_pipeline.takedowns import Request
 
 _SET_ASIDE = ("malformed", "unmatchable", "withdrawn", "quarantined")
 
@@ -335,3 +336,19 @@ def show_cleaned(outcome: "Outcome", *, dry_run: bool) -> None:
     console.print(
         f"{len(outcome.failures)} files could not be cleaned." if outcome.failures else "Every file was read."
     )
+
+
+def show_takedowns(requests: "list[Request]") -> None:
+    """Print takedown requests and how far each has come; never what was requested."""
+    console = Console()
+    if not requests:
+        console.print("No takedown requests yet; relaion takedown add takes them.")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("reference", "ground", "asked", "entries", "state"):
+        table.add_column(column, justify="right" if column == "entries" else "left")
+    for each in requests:
+        told = "requested" if each.removed_in is None else f"removed in release {each.removed_in}"
+        state = f"{told}, and in all published editions" if each.everywhere else told
+        table.add_row(escape(each.reference), escape(each.ground), escape(each.asked), f"{each.entries:,}", state)
+    console.print(table)
