@@ -5,6 +5,7 @@ What belongs here: commands, their options and what they print. What does not: t
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,7 +18,7 @@ import click
 from rich.console import Console
 
 from relaion_pipeline import __version__, report_tables
-from relaion_pipeline.layout import EDITIONS, RESEARCH, DataRoot, write_text
+from relaion_pipeline.layout import EDITIONS, RESEARCH, DataRoot, make_private, write_text
 
 DATA = click.option(
     "--data",
@@ -201,6 +202,56 @@ def verify(release: str, data: Path, key: Path | None, editions: tuple[str, ...]
         findings = published.examine(Path(release), trusted, editions or EDITIONS)
     report_tables.show_findings(findings)
     if not all(finding.passed for finding in findings):
+        sys.exit(1)
+
+
+def _number_or_all(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == "all":
+        return value
+    if not value.isdecimal() or not int(value):
+        raise click.BadParameter("give a number of shards, or all")
+    return int(value)
+
+
+@main.command()
+@click.argument("release", default="current")
+@DATA
+@click.option("--recompute", metavar="N|all", callback=_number_or_all, help="Make so many shards again from source.")
+@click.option("--seed", type=int, help="Draws those shards; the same seed draws the same.  [default: a random one]")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Where the page goes.  [default: private]"
+)
+@click.option(
+    "--key", type=click.Path(dir_okay=False, path_type=Path), help="The public key to hold signatures against."
+)
+@_told
+def audit(
+    release: str, data: Path, recompute: int | str | None, seed: int | None, html: Path | None, key: Path | None
+) -> None:
+    """Audit a release: its inputs, each shard's way, all row counts, the proof, the gate, waivers, history.
+
+    The report is printed and written as a page, by default private/audit/VERSION.html. Exit status 1 if a line failed.
+
+    \b
+    Examples:
+        relaion audit --data demo
+        relaion audit 2026-01-31.001 --data demo --recompute 3 --seed 7
+        relaion audit --data demo --recompute all --html audit.html
+    """
+    from relaion_pipeline.audit import auditing, page  # noqa: PLC0415  (imports Jinja)
+    from relaion_pipeline.release import signature  # noqa: PLC0415
+
+    root = DataRoot.at(data)
+    again = None
+    if recompute is not None:
+        drawn_by = seed if seed is not None else secrets.randbelow(2**32)
+        again = auditing.Recompute(None if recompute == "all" else int(recompute), drawn_by)
+    with report_tables.bars() as listener:
+        found = auditing.of_release(root, release, listener, again, signature.trusted_key(key) if key else None)
+    path = html or make_private(root.audit_page(found.version).parent) / root.audit_page(found.version).name
+    write_text(path, page.render(found))
+    report_tables.show_audit(found, path)
+    if not found.passed:
         sys.exit(1)
 
 

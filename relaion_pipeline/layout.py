@@ -168,6 +168,10 @@ class DataRoot:
         """Each time that `current` was moved by hand, a line each."""
         return self.private / "rollbacks.jsonl"
 
+    def audit_page(self, version: str) -> Path:
+        """An auditor's report on a release."""
+        return self.private / "audit" / f"{version}.html"
+
     @property
     def signing_key(self) -> Path:
         """The key that releases are signed with."""
