@@ -152,10 +152,11 @@ class _Auditor:
         yield from map(of_finding, published.examine(self.folder, key or signature.own_key(self.root, self.folder)))
 
     def _custody(self, *, newest: bool, same: bool) -> Iterator[Line]:
-        screener = (
-            Screener(self.root, self.inputs.settings, self.inputs.blocklist, self.inputs.keywords) if same else None
-        )
-        chain = Chain(self.inputs, self.folder, self.described, self.record, screener, newest)
+        inputs, settler = self.inputs, None
+        if same:
+            screener = Screener(self.root, inputs.settings, inputs.blocklist, inputs.keywords)
+            settler = Settler(self.root, inputs.settings, screener, inputs.ledger)
+        chain = Chain(inputs, self.folder, self.described, self.record, settler, newest)
         yield from chain.lines(lambda rows: self.listener("custody", rows))
         named = {f"{shard.subset}/{stem_of(shard.name)}" for shard in self.described.shards}
         surplus = [f"{name} is in the record alone" for name in self.used.shards if name not in named]

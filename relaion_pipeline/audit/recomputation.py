@@ -1,7 +1,7 @@
 """Making shards' edition files again, from source shards and partners' files alone, to compare bytes.
 
-Everything is made in a scratch folder below `private/temporary`: no compiled list, finding, verdict or rendering that the
-release's own run left is read; only the salt, and what the ledger remembered of earlier releases.
+Everything is made in a scratch folder below `private/temporary`. No compiled list, finding, verdict or rendering that
+the release's own run left is read; only the salt, and what the ledger remembered of earlier releases.
 """
 
 import os

@@ -3,13 +3,17 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import dagster as dg
 from playwright.sync_api import Page, expect
 
 from relaion_pipeline import sample
 from relaion_pipeline.automation import RELEASE_SCHEDULE, RELEASE_SENSOR
+from relaion_pipeline.layout import DataRoot
 from relaion_pipeline_tests.browser import ui
+from relaion_pipeline_tests.orchestration import runs
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 EXPANDED = ("2B_en", "release")
@@ -26,10 +30,10 @@ webhook_variable = "RELAION_WEBHOOK"
 WIDE = {"width": 2000, "height": 1250}
 
 
-def graph(page: Page, address: str) -> None:
+def graph(page: Page, address: str, name: str = "asset-graph.png", expanded: Sequence[str] = EXPANDED) -> None:
     """All groups; one subset and the release show their assets."""
     page.set_viewport_size(WIDE)
-    groups = ",".join(f"global@global:{name}" for name in EXPANDED)
+    groups = ",".join(f"global@global:{group}" for group in expanded)
     page.goto(f"{address}/asset-groups?expanded={groups}")
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
     page.get_by_role("button", name="Hide navigation").click()
@@ -38,7 +42,25 @@ def graph(page: Page, address: str) -> None:
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
     page.get_by_label("zoom_out").last.click()
     page.wait_for_timeout(4_000)  # statuses arrive one by one
-    page.screenshot(path=IMAGES / "asset-graph.png")
+    page.screenshot(path=IMAGES / name)
+
+
+def stale(page: Page, address: str, root: Path) -> None:
+    """One feed changed: what depends on it is out of date, and nothing else is."""
+    with (root / "feeds" / "hrw" / "links.txt").open("a", encoding="utf-8") as file:
+        file.write("https://added.example/one.jpg\n")
+    feed = dg.AssetKey(["feeds", "hrw-links"])
+    assert runs.execute(DataRoot.at(root), assets=[feed]).success
+    graph(page, address, "stale-feed.png", ("feeds", "1B_nolang", "release"))
+
+
+def columns(page: Page, address: str) -> None:
+    """Where a column of the release is from."""
+    page.set_viewport_size(ui.SIZE)
+    page.goto(f"{address}/assets/release?view=lineage&lineageScope=upstream&column=URL")
+    expect(page.get_by_text("editions-00").first).to_be_visible()
+    page.wait_for_timeout(4_000)
+    page.screenshot(path=IMAGES / "column-lineage.png")
 
 
 def metadata(page: Page, address: str) -> None:
@@ -76,6 +98,8 @@ def main() -> None:
             graph(page, server.address)
             metadata(page, server.address)
             automation(page, server.address)
+            columns(page, server.address)
+            stale(page, server.address, root)
 
 
 if __name__ == "__main__":

@@ -163,37 +163,26 @@ def test_verdicts_that_were_edited(root):
     assert failed["Chain of custody"][0].startswith(f"{SUBSET}/{stem} its verdicts are not as many")
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [  # the first fast, the others slow
-        (lambda m: m["subsets"][SUBSET]["removed"].update(unsafe=1), f"{SUBSET}: removed: unsafe manifest 1, record "),
-        pytest.param(
-            lambda m: m["subsets"][SUBSET]["kept"].update(research=7),
-            f"{SUBSET}: rows of research manifest 7, ",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            lambda m: m["subsets"][SUBSET]["listed_by_feed"].update({"c3p-images": 0}),
-            f"{SUBSET}: listed by c3p-images",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(lambda m: m["total"].update(rows=7), "totals are the sums of the subsets", marks=pytest.mark.slow),
-        pytest.param(
-            lambda m: m["subsets"][SUBSET].update(not_screened_by_image=0),
-            f"{SUBSET}: not screened by image manifest 0",
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
-def test_a_number_of_the_manifest_changed(root, change, told):
+CHANGES = {
+    "removed: unsafe": lambda m: m["subsets"][SUBSET]["removed"].update(unsafe=1),
+    "rows of research": lambda m: m["subsets"][SUBSET]["kept"].update(research=7),
+    "listed by c3p-images": lambda m: m["subsets"][SUBSET]["listed_by_feed"].update({"c3p-images": 0}),
+    "not screened by image": lambda m: m["subsets"][SUBSET].update(not_screened_by_image=0),
+    "totals are the sums of the subsets": lambda m: m["total"].update(rows=7),
+}
+SLOW = [pytest.param(told, marks=pytest.mark.slow) for told in list(CHANGES)[1:]]
+
+
+@pytest.mark.parametrize("told", [next(iter(CHANGES)), *SLOW])
+def test_a_number_of_the_manifest_changed(root, told):
     path = root.current.resolve() / "manifest.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    change(content)
+    CHANGES[told](content)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     renew_checksums(root.current.resolve())
     outcome, failed = audit(root)
     assert outcome.exit_code == 1
-    assert [line for line in failed["Row counts"] if line.startswith(told)], failed
+    assert [line for line in failed["Row counts"] if line.removeprefix(f"{SUBSET}: ").startswith(told)], failed
     assert [line for line in failed["Files"] if line.startswith("signature is of the key")]
 
 
