@@ -3,8 +3,8 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import dagster as dg
 from playwright.sync_api import Page, expect
@@ -28,12 +28,13 @@ max_release_age_days = 31
 webhook_variable = "RELAION_WEBHOOK"
 """
 WIDE = {"width": 2000, "height": 1250}
+TALL = {"width": 2000, "height": 1650}
 
 
-def graph(page: Page, address: str, name: str = "asset-graph.png", expanded: Sequence[str] = EXPANDED) -> None:
+def graph(page: Page, address: str) -> None:
     """All groups; one subset and the release show their assets."""
     page.set_viewport_size(WIDE)
-    groups = ",".join(f"global@global:{group}" for group in expanded)
+    groups = ",".join(f"global@global:{group}" for group in EXPANDED)
     page.goto(f"{address}/asset-groups?expanded={groups}")
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
     page.get_by_role("button", name="Hide navigation").click()
@@ -42,7 +43,7 @@ def graph(page: Page, address: str, name: str = "asset-graph.png", expanded: Seq
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
     page.get_by_label("zoom_out").last.click()
     page.wait_for_timeout(4_000)  # statuses arrive one by one
-    page.screenshot(path=IMAGES / name)
+    page.screenshot(path=IMAGES / "asset-graph.png")
 
 
 def stale(page: Page, address: str, root: Path) -> None:
@@ -51,16 +52,19 @@ def stale(page: Page, address: str, root: Path) -> None:
         file.write("https://added.example/one.jpg\n")
     feed = dg.AssetKey(["feeds", "hrw-links"])
     assert runs.execute(DataRoot.at(root), assets=[feed]).success
-    graph(page, address, "stale-feed.png", ("feeds", "1B_nolang", "release"))
-
-
-def columns(page: Page, address: str) -> None:
-    """Where a column of the release is from."""
-    page.set_viewport_size(ui.SIZE)
-    page.goto(f"{address}/assets/release?view=lineage&lineageScope=upstream&column=URL")
-    expect(page.get_by_text("editions-00").first).to_be_visible()
-    page.wait_for_timeout(4_000)
-    page.screenshot(path=IMAGES / "column-lineage.png")
+    page.set_viewport_size(TALL)
+    wanted = ["feeds/hrw-links", "feeds/iwf-images", "blocklist", "1B-nolang/*", "edition_set", "release"]
+    chosen = " or ".join(f'key:"{key}"' for key in wanted)
+    groups = ",".join(f"global@global:{name}" for name in ("feeds", "1B_nolang", "release"))
+    page.goto(f"{address}/asset-groups~{quote(chosen, safe='')}?expanded={groups}")
+    expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
+    page.get_by_role("button", name="Hide navigation").click()
+    page.wait_for_timeout(1_000)
+    page.reload()  # fits the graph to the wider page
+    expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
+    page.get_by_label("zoom_out").last.click()  # the graph is fitted to its width alone
+    page.wait_for_timeout(5_000)  # statuses arrive one by one
+    page.screenshot(path=IMAGES / "stale-feed.png")
 
 
 def metadata(page: Page, address: str) -> None:
