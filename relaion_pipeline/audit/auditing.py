@@ -18,6 +18,7 @@ from relaion_pipeline.history import releases as past
 from relaion_pipeline.history.changes import Change, describe_waiver
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.ledger import segments
+from relaion_pipeline.ledger.settling import Settler
 from relaion_pipeline.progress import Listener
 from relaion_pipeline.provenance import code_version, library_versions
 from relaion_pipeline.release import editions, manifest, records, signature, versions
