@@ -12,7 +12,7 @@ from relaion_pipeline_tests.conftest import copy_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n\$ ([^\n]+)\n(.*?)```", PAGE, re.DOTALL)
-# What differs from run to run: time, run, code.
+# What differs from one data root to another: time, run, code, and what follows from the salt that cover is drawn with.
 MOVING = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d\+00:00)?|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\+[0-9a-f]{12}"
 )
