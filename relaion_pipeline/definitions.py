@@ -5,7 +5,7 @@ What belongs here: putting definitions together. What does not: defining any.
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -31,8 +31,7 @@ def build_defs(root: DataRoot, overrides: Mapping[str, object] | None = None) ->
         return dg.Definitions(assets=[_no_dataset(root)])
     loaded = settings.load(root.path)
     return dg.Definitions(
-        assets=automation.with_freshness(assets.build(loaded), loaded),
-        assets=_with_code(assets.build(settings.load(root.path))),
+        assets=automation.with_freshness(_with_code(assets.build(loaded)), loaded),
         asset_checks=[asset_checks.gate_checks, asset_checks.published_files],
         jobs=[jobs.release_job],
         schedules=automation.schedules(root, loaded),
@@ -43,12 +42,12 @@ def build_defs(root: DataRoot, overrides: Mapping[str, object] | None = None) ->
     )
 
 
-def _with_code(built: list[dg.AssetsDefinition]) -> Sequence[Any]:
+def _with_code(built: list[dg.AssetsDefinition]) -> list[Any]:
     """The same assets, each of which names the lines that make it, for the UI to show."""
     with warnings.catch_warnings():
         # It warns of being in beta once for every asset; the suite runs on the version that the lock names.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.with_source_code_references(built)
+        return list(dg.with_source_code_references(built))
 
 
 def _no_dataset(root: DataRoot) -> dg.AssetSpec:

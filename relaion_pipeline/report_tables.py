@@ -184,6 +184,8 @@ def show_explanation(answer: "Explanation") -> None:
     console.print(f"{rows} found in {answer.shards_asked} shards; {len(answer.releases)} releases looked into.")
     if not answer.every_spelling:
         console.print("Only this very spelling was looked for: no list in use calls for others, so none is indexed.")
+
+
 def show_audit(audit: "Audit", page: Path) -> None:
     """Print an auditor's report: every line that is not plainly right, and how many are, of each part."""
     from relaion_pipeline.audit.lines import State  # noqa: PLC0415

@@ -102,7 +102,6 @@ def main() -> None:
             graph(page, server.address)
             metadata(page, server.address)
             automation(page, server.address)
-            columns(page, server.address)
             stale(page, server.address, root)
 
 
