@@ -13,9 +13,9 @@ from relaion_pipeline_tests.conftest import copy_of
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n\$ ([^\n]+)\n(.*?)```", PAGE, re.DOTALL)
 # What differs from one data root to another: time, run, code, and what follows from the salt that cover is drawn with.
-MOVING = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d\+00:00)?|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\+[0-9a-f]{12}"
-)
+_TIME, _RUN, _CODE = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d\+00:00)?", r"run [0-9a-f-]{36}", r"\+[0-9a-f]{12}"
+_DRAWN = r"\b[0-9a-f]{12}\b|\b\d{1,3}(,\d{3})+\b|\b\d{3}\b|\(\d+ rows\)"
+MOVING = re.compile(f"{_TIME}|{_RUN}|{_CODE}|{_DRAWN}")
 
 
 def plain(text: str) -> str:
