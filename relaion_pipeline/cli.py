@@ -5,9 +5,11 @@ What belongs here: commands, their options and what they print. What does not: t
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import click
 from rich.console import Console
 
 from relaion_pipeline import __version__, report_tables
-from relaion_pipeline.layout import EDITIONS, RESEARCH, DataRoot, write_text
+from relaion_pipeline.layout import EDITIONS, RESEARCH, DataRoot, make_private, write_text
 
 DATA = click.option(
     "--data",
@@ -203,6 +205,56 @@ def verify(release: str, data: Path, key: Path | None, editions: tuple[str, ...]
         sys.exit(1)
 
 
+def _number_or_all(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == "all":
+        return value
+    if not value.isdecimal() or not int(value):
+        raise click.BadParameter("give a number of shards, or all")
+    return int(value)
+
+
+@main.command()
+@click.argument("release", default="current")
+@DATA
+@click.option("--recompute", metavar="N|all", callback=_number_or_all, help="Make so many shards again from source.")
+@click.option("--seed", type=int, help="Draws those shards; the same seed draws the same.  [default: a random one]")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Where the page goes.  [default: private]"
+)
+@click.option(
+    "--key", type=click.Path(dir_okay=False, path_type=Path), help="The public key to hold signatures against."
+)
+@_told
+def audit(
+    release: str, data: Path, recompute: int | str | None, seed: int | None, html: Path | None, key: Path | None
+) -> None:
+    """Audit a release: its inputs, each shard's way, all row counts, the proof, the gate, waivers, history.
+
+    The report is printed and written as a page, by default private/audit/VERSION.html. Exit status 1 if a line failed.
+
+    \b
+    Examples:
+        relaion audit --data demo
+        relaion audit 2026-01-31.001 --data demo --recompute 3 --seed 7
+        relaion audit --data demo --recompute all --html audit.html
+    """
+    from relaion_pipeline.audit import auditing, page  # noqa: PLC0415  (imports Jinja)
+    from relaion_pipeline.release import signature  # noqa: PLC0415
+
+    root = DataRoot.at(data)
+    again = None
+    if recompute is not None:
+        drawn_by = seed if seed is not None else secrets.randbelow(2**32)
+        again = auditing.Recompute(None if recompute == "all" else int(recompute), drawn_by)
+    with report_tables.bars() as listener:
+        found = auditing.of_release(root, release, listener, again, signature.trusted_key(key) if key else None)
+    path = html or make_private(root.audit_page(found.version).parent) / root.audit_page(found.version).name
+    write_text(path, page.render(found))
+    report_tables.show_audit(found, path)
+    if not found.passed:
+        sys.exit(1)
+
+
 @main.command()
 @click.argument("link", required=False)
 @click.option("--hash", "digest", help="Ask for a hash in hexadecimal instead: of an image, or of a link.")
@@ -363,6 +415,80 @@ def key(data: Path, new: bool) -> None:
     public = signature.public_text(signature.new_key(root) if new else signature.ensure_key(root))
     click.echo(public, nl=False)
     click.echo(f"fingerprint {signature.fingerprint(public)}", err=True)
+
+
+@main.group()
+def takedown() -> None:
+    """Take requests to remove single links or images, and show what became of them.
+
+    \b
+    Examples:
+        relaion takedown add --data demo --reference 2026/17 --ground privacy < links.txt
+        relaion takedown list --data demo
+    """
+
+
+_GROUNDS = ("privacy", "court-order", "opt-out")
+_HASHES = ("link-md5", "image-md5", "image-sha1", "image-sha256")
+
+
+@takedown.command("add")
+@click.argument("entries", nargs=-1)
+@DATA
+@click.option("--reference", required=True, help="Number of the case or letter, for the record.")
+@click.option(
+    "--ground",
+    required=True,
+    type=click.Choice(_GROUNDS),
+    help="On what ground it is requested.",
+)
+@click.option("--hash", "kind", type=click.Choice(_HASHES), help="The entries are hashes of this kind, in hex.")
+@click.option("--file", "source", type=click.File("r", encoding="utf-8"), help="Read entries from here, one a line.")
+@_told
+def add_takedown(
+    entries: tuple[str, ...], data: Path, reference: str, ground: str, kind: str | None, source: Any
+) -> None:
+    """Append ENTRIES, plain links or hashes, to the list of takedown requests; the next release removes their rows.
+
+    Without ENTRIES and --file they are read from standard input, one a line: so they stay out of the shell's history.
+
+    \b
+    Examples:
+        relaion takedown add --data demo --reference 2026/17 --ground privacy < links.txt
+        relaion takedown add --data demo --reference C-4/26 --ground court-order --hash image-sha256 --file hashes.txt
+    """
+    from relaion_pipeline import settings, takedowns  # noqa: PLC0415  (imports DuckDB)
+    from relaion_pipeline.takedowns import Entry, Ground  # noqa: PLC0415  (imports DuckDB)
+
+    lines = source or (sys.stdin if not entries else ())
+    given = [*entries, *(line.strip() for line in lines)]
+    root = DataRoot.at(data)
+    added = takedowns.add(
+        root,
+        settings.load(root.path),
+        [each for each in given if each],
+        Entry(kind or Entry.LINK),
+        reference=reference,
+        ground=Ground(ground),
+        today=datetime.now(UTC).date(),
+    )
+    click.echo(f"{added:,} entries added under {reference}; run: relaion release --data {data}")
+
+
+@takedown.command("list")
+@DATA
+@_told
+def list_takedowns(data: Path) -> None:
+    """Show every request: reference, ground, date, number of entries, and how far it has come.
+
+    \b
+    Example:
+        relaion takedown list --data demo
+    """
+    from relaion_pipeline import settings, takedowns  # noqa: PLC0415  (imports DuckDB)
+
+    root = DataRoot.at(data)
+    report_tables.show_takedowns(takedowns.requests(root, settings.load(root.path)))
 
 
 @main.command()

@@ -4,7 +4,9 @@ What belongs here: putting definitions together. What does not: defining any.
 """
 
 import os
+import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -29,7 +31,7 @@ def build_defs(root: DataRoot, overrides: Mapping[str, object] | None = None) ->
         return dg.Definitions(assets=[_no_dataset(root)])
     loaded = settings.load(root.path)
     return dg.Definitions(
-        assets=automation.with_freshness(assets.build(loaded), loaded),
+        assets=automation.with_freshness(_with_code(assets.build(loaded)), loaded),
         asset_checks=[asset_checks.gate_checks, asset_checks.published_files],
         jobs=[jobs.release_job],
         schedules=automation.schedules(root, loaded),
@@ -38,6 +40,14 @@ def build_defs(root: DataRoot, overrides: Mapping[str, object] | None = None) ->
         # Every step of the multiprocess executor imports anew: seconds each. Slices use all cores by themselves.
         executor=dg.in_process_executor,
     )
+
+
+def _with_code(built: list[dg.AssetsDefinition]) -> list[Any]:
+    """The same assets, each of which names the lines that make it, for the UI to show."""
+    with warnings.catch_warnings():
+        # It warns of being in beta once for every asset; the suite runs on the version that the lock names.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return list(dg.with_source_code_references(built))
 
 
 def _no_dataset(root: DataRoot) -> dg.AssetSpec:

@@ -18,6 +18,7 @@ from relaion_pipeline.screening.keywords import KeywordError
 from relaion_pipeline.screening.screen import ScreeningError
 from relaion_pipeline.settings import SettingsError
 from relaion_pipeline.shards import ShardError
+from relaion_pipeline.takedowns import TakedownError
 from relaion_pipeline.verification.verifier import VerificationError
 
 EXPECTED_ERRORS = (
@@ -39,5 +40,6 @@ EXPECTED_ERRORS = (
     SettlingError,
     SignatureError,
     ShardError,
+    TakedownError,
     VerificationError,
 )

@@ -21,6 +21,9 @@ EDITIONS = (RESEARCH, RESEARCH_SAFE)
 BUILDING = ".building-"
 REMOVING = ".removing-"
 
+TAKEDOWNS = "feeds/takedowns/requests.jsonl"
+"""The list of takedown requests, relative to the data root: what its feed names as its file."""
+
 
 @dataclass(frozen=True)
 class DataRoot:
@@ -36,6 +39,10 @@ class DataRoot:
     @property
     def private(self) -> Path:
         return self.path / "private"
+
+    @property
+    def takedowns(self) -> Path:
+        return self.path / TAKEDOWNS
 
     @property
     def releases(self) -> Path:
@@ -160,6 +167,10 @@ class DataRoot:
     def rollbacks(self) -> Path:
         """Each time that `current` was moved by hand, a line each."""
         return self.private / "rollbacks.jsonl"
+
+    def audit_page(self, version: str) -> Path:
+        """An auditor's report on a release."""
+        return self.private / "audit" / f"{version}.html"
 
     @property
     def signing_key(self) -> Path:

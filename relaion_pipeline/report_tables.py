@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -29,6 +30,7 @@ from relaion_pipeline.progress import Listener
 
 if TYPE_CHECKING:  # what a command shows it has imported: `relaion clean` is not to wait for the rest
     from relaion_pipeline.audit.explain import Explanation
+    from relaion_pipeline.audit.lines import Audit
     from relaion_pipeline.audit.published import Finding
     from relaion_pipeline.clean import Outcome
     from relaion_pipeline.history.changes import Change
@@ -36,7 +38,9 @@ if TYPE_CHECKING:  # what a command shows it has imported: `relaion clean` is no
     from relaion_pipeline.history.releases import PastRelease
     from relaion_pipeline.publish.upload import Delivery
     from relaion_pipeline.status import Status
+    from relaion_pipeline.takedowns import Request
 
+_SHOWN_LINES = 24
 _SET_ASIDE = ("malformed", "unmatchable", "withdrawn", "quarantined")
 
 
@@ -180,6 +184,31 @@ def show_explanation(answer: "Explanation") -> None:
     console.print(f"{rows} found in {answer.shards_asked} shards; {len(answer.releases)} releases looked into.")
     if not answer.every_spelling:
         console.print("Only this very spelling was looked for: no list in use calls for others, so none is indexed.")
+
+
+def show_audit(audit: "Audit", page: Path) -> None:
+    """Print an auditor's report: every line that is not plainly right, and how many are, of each part."""
+    from relaion_pipeline.audit.lines import State  # noqa: PLC0415
+
+    console = Console()
+    styles = {State.OK: "green", State.FAILED: "red", State.UNKNOWN: "yellow", State.TOLD: ""}
+    console.print(f"{audit.title}, release {audit.version}", highlight=False, markup=False)
+    for section in audit.sections:
+        console.print(section.title, style="bold", highlight=False, markup=False)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        table.add_column(overflow="fold")
+        right = [line for line in section.lines if line.state is State.OK]
+        shown = section.lines if len(right) <= _SHOWN_LINES else [line for line in section.lines if line not in right]
+        for line in shown:
+            table.add_row(str(line.state), escape(line.what), escape(line.detail), style=styles[line.state])
+        if len(shown) < len(section.lines):
+            table.add_row("ok", f"{len(right):,} lines", "each is in the page", style=styles[State.OK])
+        console.print(Padding(table, (0, 0, 1, 2)))
+    failed = sum(section.failed for section in audit.sections)
+    console.print(f"The audit failed: {failed} lines." if failed else "The audit passed.", highlight=False)
+    console.print(f"Page: {page}", soft_wrap=True, highlight=False, markup=False)
 
 
 def show_status(status: "Status") -> None:
@@ -335,3 +364,19 @@ def show_cleaned(outcome: "Outcome", *, dry_run: bool) -> None:
     console.print(
         f"{len(outcome.failures)} files could not be cleaned." if outcome.failures else "Every file was read."
     )
+
+
+def show_takedowns(requests: "list[Request]") -> None:
+    """Print takedown requests and how far each has come; never what was requested."""
+    console = Console()
+    if not requests:
+        console.print("No takedown requests yet; relaion takedown add takes them.")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("reference", "ground", "asked", "entries", "state"):
+        table.add_column(column, justify="right" if column == "entries" else "left")
+    for each in requests:
+        told = "requested" if each.removed_in is None else f"removed in release {each.removed_in}"
+        state = f"{told}, and in all published editions" if each.everywhere else told
+        table.add_row(escape(each.reference), escape(each.ground), escape(each.asked), f"{each.entries:,}", state)
+    console.print(table)

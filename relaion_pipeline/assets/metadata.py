@@ -4,6 +4,7 @@ What belongs here: rendering numbers that are public. What does not: anything ab
 """
 
 from base64 import b64encode
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 import pyarrow as pa
@@ -23,6 +24,25 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
             for field in schema
         ]
     )
+
+
+def column_lineage(names: Iterable[str], sources: Iterable[dg.AssetKey]) -> dg.TableColumnLineage:
+    """Columns of these names, each of which is the column of that name in `sources`, values unchanged."""
+    keys = list(sources)
+    return dg.TableColumnLineage({name: [dg.TableColumnDep(key, name) for key in keys] for name in names})
+
+
+def released_columns(
+    described: Manifest, sources: Mapping[str, Iterable[dg.AssetKey]]
+) -> tuple[dg.TableSchema, dg.TableColumnLineage]:
+    """Schema of a release over all subsets, and where each column is from: `sources` are the assets of each subset."""
+    columns: dict[str, dg.TableColumn] = {}
+    lineage: dict[str, list[dg.TableColumnDep]] = {}
+    for subset, found in described.columns.items():
+        for column in found:
+            columns.setdefault(column.name, dg.TableColumn(column.name, type=column.type))
+            lineage.setdefault(column.name, []).extend(dg.TableColumnDep(key, column.name) for key in sources[subset])
+    return dg.TableSchema(list(columns.values())), dg.TableColumnLineage(lineage)
 
 
 def removals_table(counts: dict[str, Counts]) -> str:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from relaion_pipeline.assets import graph
-from relaion_pipeline.assets.metadata import pictures, removals_table
+from relaion_pipeline.assets.metadata import pictures, released_columns, removals_table
 from relaion_pipeline.assets.slices import settler, verifier
 from relaion_pipeline.history import retention, rollback
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.release import assemble, manifest, readiness, versions
-from relaion_pipeline.release.documents import REPORT
+from relaion_pipeline.release.documents import OPENLINEAGE, REPORT
 from relaion_pipeline.resources import Workspace
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.settings import Settings
@@ -85,6 +85,8 @@ def release(settings: Settings) -> dg.AssetsDefinition:
             total = sum(ready.counts.values(), Counts())
             digests = [[each.stem, each.safe.sha256, each.extra.sha256] for each in ready.staged]
             folder = inputs.root.release(version)
+            described = manifest.read(folder)
+            schema, lineage = released_columns(described, _editions(inputs.settings))
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(key_of(digests)),
                 metadata={
@@ -93,11 +95,25 @@ def release(settings: Settings) -> dg.AssetsDefinition:
                     "report": dg.MetadataValue.path(folder / REPORT),
                     "manifest": dg.MetadataValue.path(folder / manifest.MANIFEST),
                     "Data Docs": dg.MetadataValue.path(inputs.root.data_docs / "index.html"),
+                    "lineage": dg.MetadataValue.path(folder / OPENLINEAGE),
+                    "audit": dg.MetadataValue.md(
+                        f"`relaion audit {version} --data {inputs.root.path}` writes {inputs.root.audit_page(version)}"
+                    ),
+                    "dagster/column_schema": schema,
+                    "dagster/column_lineage": lineage,
                     **{f"rows in {edition}": rows for edition, rows in total.kept.items()},
                     "removals": dg.MetadataValue.md(removals_table(ready.counts)),
                     **({"releases removed": ", ".join(retained.removed)} if retained.removed else {}),
-                    **pictures(manifest.read(folder)),
+                    **pictures(described),
                 },
             )
 
     return released
+
+
+def _editions(settings: Settings) -> dict[str, list[dg.AssetKey]]:
+    """The assets of each subset's edition files."""
+    found: dict[str, list[dg.AssetKey]] = {}
+    for part in graph.slices(settings):
+        found.setdefault(part.subset, []).append(part.key("editions"))
+    return found

@@ -8,7 +8,7 @@ import dagster as dg
 
 from relaion_pipeline.assets import graph
 from relaion_pipeline.assets.graph import Slice
-from relaion_pipeline.assets.metadata import column_schema
+from relaion_pipeline.assets.metadata import column_lineage, column_schema
 from relaion_pipeline.layout import RESEARCH, RESEARCH_SAFE
 from relaion_pipeline.ledger.settling import Settler
 from relaion_pipeline.progress import of
@@ -88,6 +88,7 @@ def written(settings: Settings, part: Slice) -> dg.AssetsDefinition:
             if shards:
                 with open_parquet(inputs.root.staged(part.subset, shards[0].stem, editions.SAFE), part.name) as file:
                     metadata["dagster/column_schema"] = column_schema(file.schema_arrow)
+                    metadata["dagster/column_lineage"] = column_lineage(file.schema_arrow.names, [part.key("shards")])
             digests = [[file.stem, file.safe.sha256, file.extra.sha256] for file in files]
             return dg.MaterializeResult(data_version=dg.DataVersion(key_of(digests)), metadata=metadata)
 

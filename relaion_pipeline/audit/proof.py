@@ -26,12 +26,17 @@ def of_release(root: DataRoot, version: str, listener: Listener, key: TrustedKey
     folder = folder_of(root, version)
     inputs = Inputs(root, settings.load(root.path))
     findings = published.examine(folder, key or signature.own_key(root, folder))
-    lists = listed.read_lists(inputs.settings, root)
+    return findings + against_inputs(inputs, folder, listener)
+
+
+def against_inputs(inputs: Inputs, folder: Path, listener: Listener) -> list[Finding]:
+    """Prove the files of a release against feeds and shards as they are now."""
+    root, lists = inputs.root, listed.read_lists(inputs.settings, inputs.root)
     verifier = Verifier(root, inputs.settings, lists, inputs.keywords, inputs.ledger.until(folder.name))
     try:
-        return findings + published.prove(folder, inputs.shards, verifier, lambda rows: listener("verified", rows))
+        return published.prove(folder, inputs.shards, verifier, lambda rows: listener("verified", rows))
     except (QueryError, VerificationError) as error:  # what was found before must not be lost for it
-        return [*findings, Finding("published_rows_can_be_read", passed=False, detail=str(error))]
+        return [Finding("published_rows_can_be_read", passed=False, detail=str(error))]
 
 
 def is_version(root: DataRoot, name: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from relaion_pipeline.audit import thresholds
+from relaion_pipeline.audit import statements, thresholds
 from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
 from relaion_pipeline.release import manifest, removal_lists, signature, versions
 from relaion_pipeline.release.editions import EXTRA, SAFE
@@ -67,6 +67,7 @@ def examine(release: Path, key: TrustedKey | None, held: tuple[str, ...] = EDITI
     above, unscored = thresholds.differences(release, described)
     return [
         _finding("files_are_those_of_manifest_and_checksums", differences(release, held)),
+        _finding("lineage_is_that_of_the_manifest", list(statements.differences(release, described))),
         _finding("signature_is_of_the_key", signature.differences(release, key), by),
         _finding("research_safe_keeps_to_the_threshold", above),
         _finding("research_safe_has_no_row_without_score", unscored),

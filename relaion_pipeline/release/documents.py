@@ -8,15 +8,23 @@ from relaion_pipeline.release.manifest import Manifest
 CARD = "README.md"
 CROISSANT = "croissant.json"
 REPORT = "report.html"
+OPENLINEAGE = "lineage/openlineage.jsonl"
+PROVENANCE = "lineage/provenance.intoto.json"
 
 
 def write(described: Manifest, folder: Path) -> None:
-    """Write card, Croissant metadata and report into the folder of a release."""
-    from relaion_pipeline.release import report  # noqa: PLC0415  (imports matplotlib)
+    """Write card, Croissant metadata, report and lineage into the folder of a release."""
+    # They import matplotlib, OpenLineage and in-toto.
+    from relaion_pipeline.release import attestation, openlineage, report  # noqa: PLC0415
 
-    for name, content in of_editions(described, EDITIONS).items():
+    contents = of_editions(described, EDITIONS) | {
+        REPORT: report.render(described),
+        OPENLINEAGE: openlineage.render(described),
+        PROVENANCE: attestation.render(described),
+    }
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         write_text(folder / name, content, mode=PUBLIC_FILE_MODE)
-    write_text(folder / REPORT, report.render(described), mode=PUBLIC_FILE_MODE)
 
 
 def of_editions(described: Manifest, held: tuple[str, ...]) -> dict[str, str]:

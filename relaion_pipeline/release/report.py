@@ -1,9 +1,8 @@
 """`report.html`: a release on one page that needs nothing else, made from its manifest alone."""
 
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from relaion_pipeline.layout import EDITIONS
@@ -30,10 +29,10 @@ _REASONS = {
 }
 
 
-def environment() -> Environment:
-    """Templates of this package; what they print into HTML is escaped. Into Markdown it goes through `cell`."""
+def environment(package: str = "relaion_pipeline.release") -> Environment:
+    """Templates of a package; what they print into HTML is escaped. Into Markdown it goes through `cell`."""
     made = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=PackageLoader(package),
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -2,7 +2,7 @@
 
 from relaion_pipeline.shards.digests import DigestCache, schema_digest, sha256_file
 from relaion_pipeline.shards.errors import ShardError
-from relaion_pipeline.shards.finding import Format, Shard, find, slices
+from relaion_pipeline.shards.finding import Format, Shard, find, slices, stem_of
 from relaion_pipeline.shards.presets import PRESETS, Preset, parts, resolve
 from relaion_pipeline.shards.reading import batches, open_parquet
 from relaion_pipeline.shards.rendering import as_parquet
@@ -25,4 +25,5 @@ __all__ = [
     "schema_digest",
     "sha256_file",
     "slices",
+    "stem_of",
 ]

@@ -78,6 +78,11 @@ def find(subset_name: str, subset: Subset, data_root: Path) -> list[Shard]:
     return [Shard(subset_name, stem, path, scores.get(stem)) for stem, path in sorted(paths.items())]
 
 
+def stem_of(name: str) -> str:
+    """The stem of a shard's file name: what names everything that is made from it."""
+    return _split(Path(name))[0]
+
+
 def slices(shards: Sequence[Shard], count: int) -> list[list[Shard]]:
     """Cut `shards` into `count` slices, some of which may be empty.
 

@@ -4,12 +4,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import quote
 
+import dagster as dg
 from playwright.sync_api import Page, expect
 
 from relaion_pipeline import sample
 from relaion_pipeline.automation import RELEASE_SCHEDULE, RELEASE_SENSOR
+from relaion_pipeline.layout import DataRoot
 from relaion_pipeline_tests.browser import ui
+from relaion_pipeline_tests.orchestration import runs
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 EXPANDED = ("2B_en", "release")
@@ -24,12 +28,13 @@ max_release_age_days = 31
 webhook_variable = "RELAION_WEBHOOK"
 """
 WIDE = {"width": 2000, "height": 1250}
+TALL = {"width": 2000, "height": 1650}
 
 
 def graph(page: Page, address: str) -> None:
     """All groups; one subset and the release show their assets."""
     page.set_viewport_size(WIDE)
-    groups = ",".join(f"global@global:{name}" for name in EXPANDED)
+    groups = ",".join(f"global@global:{group}" for group in EXPANDED)
     page.goto(f"{address}/asset-groups?expanded={groups}")
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
     page.get_by_role("button", name="Hide navigation").click()
@@ -39,6 +44,27 @@ def graph(page: Page, address: str) -> None:
     page.get_by_label("zoom_out").last.click()
     page.wait_for_timeout(4_000)  # statuses arrive one by one
     page.screenshot(path=IMAGES / "asset-graph.png")
+
+
+def stale(page: Page, address: str, root: Path) -> None:
+    """One feed changed: what depends on it is out of date, and nothing else is."""
+    with (root / "feeds" / "hrw" / "links.txt").open("a", encoding="utf-8") as file:
+        file.write("https://added.example/one.jpg\n")
+    feed = dg.AssetKey(["feeds", "hrw-links"])
+    assert runs.execute(DataRoot.at(root), assets=[feed]).success
+    page.set_viewport_size(TALL)
+    wanted = ["feeds/hrw-links", "feeds/iwf-images", "blocklist", "1B-nolang/*", "edition_set", "release"]
+    chosen = " or ".join(f'key:"{key}"' for key in wanted)
+    groups = ",".join(f"global@global:{name}" for name in ("feeds", "1B_nolang", "release"))
+    page.goto(f"{address}/asset-groups~{quote(chosen, safe='')}?expanded={groups}")
+    expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
+    page.get_by_role("button", name="Hide navigation").click()
+    page.wait_for_timeout(1_000)
+    page.reload()  # fits the graph to the wider page
+    expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
+    page.get_by_label("zoom_out").last.click()  # the graph is fitted to its width alone
+    page.wait_for_timeout(5_000)  # statuses arrive one by one
+    page.screenshot(path=IMAGES / "stale-feed.png")
 
 
 def metadata(page: Page, address: str) -> None:
@@ -76,6 +102,7 @@ def main() -> None:
             graph(page, server.address)
             metadata(page, server.address)
             automation(page, server.address)
+            stale(page, server.address, root)
 
 
 if __name__ == "__main__":

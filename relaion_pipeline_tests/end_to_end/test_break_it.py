@@ -97,7 +97,7 @@ def safe_file(root: DataRoot, stem: str, edition: str = "research-safe") -> Path
 def test_verify_passes_untouched_copies(root):
     outcome = shared.verify(root.path)
     assert outcome.exit_code == 0, outcome.output
-    assert "All 15 checks passed" in outcome.output
+    assert "All 18 checks passed" in outcome.output
 
 
 def test_a_listed_row_put_back(root, listed_row):

@@ -191,6 +191,31 @@ def test_what_is_said_of_releases_and_changes_quotes_nothing(canary, scan, tmp_p
     assert needles_here.found(told.encode()) == set()
 
 
+def test_audits_and_takedowns_quote_nothing(canary, scan, tmp_path):
+    """A release that is whole, then one with everything wrong; requests taken, refused and told."""
+    root = conftest.copy_of(canary[0].path, tmp_path / "copy")
+    told = shared.run("audit", "--data", root.path, "--recompute", "1").output
+    assert "The audit passed." in told
+    asked = ("takedown", "add", "--data", root.path, "--reference", "1", "--ground", "privacy")
+    told += (refused := shared.run(*asked, f"https://{DOMAIN}/1.jpg").output)
+    with (root.path / "relaion.toml").open("a", encoding="utf-8") as file:
+        file.write("\n" + refused[refused.index("[feeds.") :])
+    for entries in ([f"https://{DOMAIN}/1.jpg"], [f"{MARK}"], ["--hash", "image-md5", f"{MARK}"]):
+        told += shared.run(*asked, *entries).output
+    told += shared.run("takedown", "list", "--data", root.path).output
+    assert "requested" in told
+    with (root.path / "feeds" / "marked" / "domains.txt").open("a", encoding="utf-8") as file:
+        file.write(f"third{MARK}.example\n{MARK} {MARK}\n")
+    next((root.private / "verdicts" / "2B-en").glob("*.parquet")).unlink()
+    path = min((root.path / "raw" / "2B-en").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-100])
+    outcome = shared.run("audit", "--data", root.path, "--recompute", "all")
+    assert outcome.exit_code == 1
+    assert outcome.output.count("FAILED") > 5
+    assert scan[0].found((told + outcome.output).encode()) == set()
+    assert scan[0].in_folder(root.private / "audit") == {}
+
+
 def test_private_is_private(canary):
     root, _, _, _ = canary
     wrong = []

@@ -1,9 +1,12 @@
 """Data versions say what something was made from; what is out of date shows in the UI, and nothing else does."""
 
+from pathlib import Path
+
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from relaion_pipeline import definitions
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline_tests.orchestration import runs
 from relaion_pipeline_tests.orchestration.conftest import Copies
@@ -63,9 +66,46 @@ SLICE_METADATA = {
         "rows in research-safe",
         "bytes",
         "dagster/column_schema",
+        "dagster/column_lineage",
     },
     "verified": {"dagster/row_count"},
 }
+
+
+def test_columns_of_a_release_lead_back_to_the_source(released: DataRoot) -> None:
+    """From release to editions to shards, column by column; every asset on the way has the column in its schema."""
+    found = runs.metadata(released)
+    release = found[dg.AssetKey("release")]
+    names = [column.name for column in release["dagster/column_schema"].columns]
+    assert "URL" in names
+    assert "LANGUAGE" in names  # of 2B-multi alone
+    ways = 0
+    for name in names:
+        for written in release["dagster/column_lineage"].deps_by_column[name]:
+            subset, asset = written.asset_key.path
+            (source,) = found[written.asset_key]["dagster/column_lineage"].deps_by_column[written.column_name]
+            assert source.asset_key == dg.AssetKey([subset, asset.replace("editions", "shards")])
+            columns = found[source.asset_key]["dagster/column_schema"].columns
+            assert (source.column_name, name) == (name, next(each.name for each in columns if each.name == name))
+            ways += 1
+    assert len(release["dagster/column_lineage"].deps_by_column["URL"]) == 3 * runs.SLICES
+    assert ways > len(names)
+
+
+def test_a_release_links_to_what_speaks_of_it(released: DataRoot) -> None:
+    metadata = runs.metadata(released)[dg.AssetKey("release")]
+    for name in ("report", "manifest", "Data Docs", "lineage", "folder"):
+        assert Path(metadata[name]).exists()
+    assert f"relaion audit {metadata['version']}" in metadata["audit"]
+
+
+def test_assets_name_the_code_that_makes_them(released: DataRoot) -> None:
+    graph = definitions.build_defs(released).resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        (reference,) = graph.get(key).metadata["dagster/code_references"].code_references
+        line = Path(reference.file_path).read_text(encoding="utf-8").splitlines()[reference.line_number - 1 :]
+        assert any("def " in each for each in line[:20]), key
+        assert "relaion_pipeline/assets/" in reference.file_path
 
 
 def test_slices_say_nothing_of_what_was_listed_in_them(released: DataRoot) -> None:

@@ -17,7 +17,7 @@ from relaion_pipeline.release.manifest import Manifest
 from relaion_pipeline_tests.conftest import copy_of
 from relaion_pipeline_tests.end_to_end import shared
 
-NAMES = ("README.md", "croissant.json", "report.html")
+NAMES = ("README.md", "croissant.json", "report.html", "lineage/openlineage.jsonl", "lineage/provenance.intoto.json")
 CANARY = b"zqx7canary"
 
 
