@@ -21,7 +21,7 @@ from relaion_pipeline.database import literal
 from relaion_pipeline.feeds import compiling, keys
 from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.ledger import cover, segments
-from relaion_pipeline.ledger.segments import EFFECT_SQL, Ledger
+from relaion_pipeline.ledger.segments import Ledger
 from relaion_pipeline.provenance import code_version, key_of
 from relaion_pipeline.screening import matching, verdicts
 from relaion_pipeline.screening.findings import Record
@@ -39,6 +39,9 @@ from relaion_pipeline.screening.verdicts import (
 )
 from relaion_pipeline.settings import Settings, Waiver
 from relaion_pipeline.shards.stock import StockedShard
+
+_GROUNDS = HIDDEN_BITS - BIT[Reason.REMOVED_BEFORE]
+"""Reasons for which a link stays gone. That it was removed before stands on an earlier entry, and falls with it."""
 
 _FACTORS = (2, 16, 128)
 """How many candidates are drawn for each row of cover that is needed; more only if too many had links that recur."""
@@ -174,9 +177,10 @@ class Settler:
     # What is remembered and where it is
 
     def _create_memory(self, connection: duckdb.DuckDBPyConnection) -> list[int]:
-        """Fill `remembered (link_key, covers)`, `memory (subset, shard, row_key, effect)`; count what waivers let back.
+        """Fill `remembered (link_key, covers)` and `memory`, and count what waivers let back.
 
-        A link stays gone until every removal of it for a list's sake is waived for all its feeds.
+        A link stays gone until every removal of it for a list's sake is waived for all its feeds. `memory (subset,
+        shard, row_key, safe, research)` tells how many rows with a key went from which edition by a rule.
         """
         self.ledger.create_entries(connection)
         returning = self.settings.returning()
@@ -193,14 +197,17 @@ class Settler:
             f"""
             CREATE OR REPLACE TEMP TABLE remembered AS
             SELECT link_key, bool_or(reasons & {BIT[Reason.COVER]} <> 0) AS covers
-            FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL AND {stays} GROUP BY link_key
+            FROM ledger WHERE reasons & {_GROUNDS} <> 0 AND link_key IS NOT NULL AND {stays} GROUP BY link_key
             """
         )
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE memory AS
-            SELECT subset, shard, row_key, max({EFFECT_SQL}) AS effect
-            FROM ledger WHERE reasons & {HIDDEN_BITS} = 0 AND NOT ({" OR ".join(by_rule) or "false"}) GROUP BY ALL
+            SELECT subset, shard, row_key, max(safe) AS safe, max(research) AS research FROM (
+                SELECT subset, shard, row_key, count(*) AS safe, count_if(reasons & {RESEARCH_BITS} <> 0) AS research
+                FROM ledger WHERE reasons & {HIDDEN_BITS} = 0 AND NOT ({" OR ".join(by_rule) or "false"})
+                GROUP BY subset, shard, row_key, segment
+            ) GROUP BY ALL
             """
         )
         connection.execute(
@@ -259,17 +266,16 @@ class Settler:
         shard = each.shard
         own = literal(str(self.root.findings(shard.subset, shard.stem)))
         connection.execute(f"CREATE OR REPLACE TEMP TABLE base AS FROM read_parquet({own})")
-        remembered = (
-            f"SELECT row_key, effect FROM memory WHERE subset = {literal(shard.subset)} "
-            f"AND shard = {literal(shard.stem)}"
-        )
-        effect = EFFECT_SQL.replace("reasons", "bits")
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE lacking AS
-            SELECT row_key, remembered.effect FROM ({remembered}) AS remembered
-            LEFT JOIN (SELECT row_key, min({effect}) AS effect FROM base GROUP BY row_key) AS now USING (row_key)
-            WHERE coalesce(now.effect, 0) < remembered.effect
+            SELECT row_key, CASE WHEN coalesce(now.research, 0) < memory.research THEN 2 ELSE 1 END AS effect
+            FROM memory LEFT JOIN (
+                SELECT row_key, count(*) AS safe, count_if(bits & {RESEARCH_BITS} <> 0) AS research
+                FROM base GROUP BY row_key
+            ) AS now USING (row_key)
+            WHERE subset = {literal(shard.subset)} AND shard = {literal(shard.stem)}
+                AND (coalesce(now.research, 0) < memory.research OR coalesce(now.safe, 0) < memory.safe)
             """
         )
         ((beyond, lacking),) = connection.execute(
