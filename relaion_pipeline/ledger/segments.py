@@ -43,6 +43,7 @@ EFFECT_SQL = f"CASE WHEN reasons & {HIDDEN_BITS} <> 0 THEN 3 WHEN reasons & {RES
 class LedgerError(Exception):
     """The ledger is damaged; the message says where and what to do."""
 
+
 _HOW_FAR = "[count(*), count_if(effect >= 2), count_if(effect = 3)]"
 
 

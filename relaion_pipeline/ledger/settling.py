@@ -196,7 +196,7 @@ class Settler:
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE remembered AS
-            SELECT link_key, bool_or(reasons & {BIT[Reason.COVER]} <> 0) AS covers
+            SELECT link_key, bool_and(reasons & {BIT[Reason.COVER]} <> 0) AS covers
             FROM ledger WHERE reasons & {_GROUNDS} <> 0 AND link_key IS NOT NULL AND {stays} GROUP BY link_key
             """
         )
@@ -212,7 +212,8 @@ class Settler:
         )
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE once_hidden AS "
-            f"SELECT DISTINCT link_key FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL"
+            f"SELECT link_key, bool_and(reasons & {BIT[Reason.COVER]} <> 0) AS covers "
+            f"FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL GROUP BY link_key"
         )
         counted = [connection.execute(f"SELECT count(*) FROM ledger WHERE {each}").fetchall() for each in conditions]
         return [rows for ((rows,),) in counted]
@@ -239,7 +240,7 @@ class Settler:
             f"""
             CREATE OR REPLACE TEMP TABLE gone AS
             SELECT link_key, CASE WHEN link_key IN (SELECT link_key FROM recurring) THEN 'recurring'
-                WHEN bool_or(covers) THEN 'cover' ELSE 'listed' END AS class
+                WHEN bool_and(covers) THEN 'cover' ELSE 'listed' END AS class
             FROM (
                 SELECT link_key, covers FROM remembered UNION ALL SELECT link_key, false FROM recurring
                 UNION ALL SELECT link_key, false FROM found WHERE bits & {LISTED_BITS} <> 0 AND link_key IS NOT NULL
@@ -401,9 +402,9 @@ class Settler:
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE exposed AS
-            SELECT row FROM base
+            SELECT row, coalesce(covers, false) AS once_cover FROM base LEFT JOIN once_hidden USING (link_key)
             WHERE bits & {LISTED_BITS | BIT[Reason.SAME_LINK]} <> 0 AND bits & {RULE_BITS & RESEARCH_BITS} = 0
-            AND link_key NOT IN (SELECT link_key FROM once_hidden)
+            AND coalesce(covers, true)
             """
         )
         ((rows,),) = connection.execute("SELECT count(*) FROM exposed").fetchall()

@@ -20,7 +20,7 @@ from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
 from relaion_pipeline.release import removal_lists
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.manifest import RemovalList, Removals
-from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError
+from relaion_pipeline.release.readiness import ReleaseRefusedError
 from relaion_pipeline.release.removal_lists import KINDS, LINKS, ROWS, Head, ListWriter
 from relaion_pipeline.screening import verdicts
 from relaion_pipeline.screening.verdicts import BIT, HIDDEN_BITS, Reason
@@ -31,7 +31,7 @@ _KEYS_PER_BATCH = 1 << 17
 _SECRET_BITS = HIDDEN_BITS - BIT[Reason.COVER]
 
 
-def write(root: DataRoot, inputs: Inputs, ready: Ready, folder: Path) -> Removals:
+def write(root: DataRoot, inputs: Inputs, folder: Path) -> Removals:
     """Write the lists of all editions below `folder`, and return what the manifest says of them.
 
     Raises:
@@ -83,7 +83,9 @@ def _create_removed(
     Rows are told apart by a fast hash of the link first, so that only few of the kept ones need their keys.
     """
     keys = "row_key UBIGINT, link_key UBIGINT"
-    connection.execute(f"CREATE TEMP TABLE removed (link_hash UBIGINT, {keys}, leaves_research BOOLEAN, secret BOOLEAN)")
+    connection.execute(
+        f"CREATE TEMP TABLE removed (link_hash UBIGINT, {keys}, leaves_research BOOLEAN, secret BOOLEAN)"
+    )
     connection.execute(f"CREATE TEMP TABLE standing ({keys})")
     row_key = removal_lists.key_sql(salt, ROWS, "link", "text")
     link_key = removal_lists.key_sql(salt, LINKS, "link")

@@ -100,7 +100,9 @@ class Dataset:
         feeds = {}
         for name, feed in self.feeds.items():
             declared = {key: value for key, value in feed.items() if key != "entries"}
-            filler = md5(f"filler of {name}") if "hash" in feed else "https://filler.example/not/there"
+            filler = "https://filler.example/not/there"
+            if "hash" in feed:
+                filler = hashlib.new(feed["hash"], name.encode()).hexdigest()
             if feed["kind"] == "domain":
                 filler = "filler.example"
             text = "\n".join([filler, *feed["entries"]]) + "\n"

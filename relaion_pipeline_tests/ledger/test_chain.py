@@ -4,12 +4,12 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from relaion_pipeline_tests.end_to_end import shared
 from relaion_pipeline_tests.ledger.chain import Chain, Released
 from relaion_pipeline_tests.ledger.dataset import Row
 
@@ -31,7 +31,7 @@ def chain(request, tmp_path_factory) -> Iterator[Chain]:
         released = made.step()
         for older in made.releases[:-1]:
             assert_promises(older, released, made.releases)
-        if number in {length // 2, length - 1}:
+        if number % 5 == 3:
             again = made.from_scratch(folder / f"scratch-{number}", before)
             assert differing(released.folder, again) == []
             assert differing(ledger, again.parents[1] / "private" / "ledger") == []
@@ -49,8 +49,8 @@ def differing(one: Path, other: Path) -> list[str]:
 
 
 def assert_promises(older: Released, newer: Released, releases: list[Released]) -> None:
-    between = [each for each in releases if older.version <= each.version <= newer.version]
-    vanished, listed = Counter[bool](), 0
+    since = [each for each in releases if older.version < each.version <= newer.version]
+    vanished = Counter[bool]()
     for name, source in newer.source.items():
         assert newer.safe[name] <= newer.research[name] <= Counter(source), "nested"
         known = Counter(older.source.get(name, ()))
@@ -59,7 +59,7 @@ def assert_promises(older: Released, newer: Released, releases: list[Released]) 
             assert has <= had + (Counter(source) - known), "a row came back"
         gone = older.research.get(name, Counter()) - newer.research[name]
         for row, times in gone.items():
-            if not any(each.explains(row) for each in between):
+            if not next(each for each in since if not each.research[name][row]).explains(row):
                 vanished[newer.lists(row)] += times
         assert not any(newer.lists(row) for row in newer.research[name]), "a row that was listed once"
     listed = vanished[True]
@@ -71,8 +71,8 @@ def test_promises_hold_between_every_two_releases(chain: Chain) -> None:
     first, last = chain.releases[0], chain.releases[-1]
     assert len({each.above for each in chain.releases}) > 1
     assert len(last.source) > len(first.source)
-    listed_first, listed_last = (sum(len(each.links) + len(each.images) for each in (r,)) for r in (first, last))
-    assert listed_last > listed_first
+    assert first.links < last.links
+    assert first.images < last.images
 
 
 def test_unchanged_shards_are_the_very_same_files(chain: Chain) -> None:
@@ -80,11 +80,13 @@ def test_unchanged_shards_are_the_very_same_files(chain: Chain) -> None:
     linked = 0
     for older, newer in zip(chain.releases, chain.releases[1:], strict=False):
         for name in older.source:
-            for path in (f"research/{name}.parquet", f"research/{name}.extra.parquet"):
-                one, other = (each.folder / path for each in (older, newer))
-                same = one.read_bytes() == other.read_bytes()
-                linked += same
-                assert same == one.samefile(other), path
+            paths = (f"research/{name}.parquet", f"research/{name}.extra.parquet")
+            pairs = [(older.folder / path, newer.folder / path) for path in paths]
+            if all(one.read_bytes() == other.read_bytes() for one, other in pairs):
+                linked += 1
+                assert all(one.samefile(other) for one, other in pairs), name
+            else:
+                assert not any(one.samefile(other) for one, other in pairs), name
     assert linked
 
 
@@ -93,7 +95,7 @@ def test_unchanged_shards_are_the_very_same_files(chain: Chain) -> None:
 
 @dataclass(frozen=True)
 class Vanished:
-    """A row that was in a release or its source, is in a later one's source only, and no rule of any release explains."""
+    """A row that the newest release lacks, and that no rule of the first release without it explains."""
 
     row: Row
     listed: bool
@@ -113,14 +115,15 @@ def vanished(chain: Chain) -> list[Vanished]:
     links = Counter(row.url for rows in last.source.values() for row in rows)
     for name, source in last.source.items():
         for place, row in enumerate(source):
-            if last.research[name][row] or any(each.explains(row) for each in chain.releases):
+            if last.research[name][row]:
                 continue
-            without = (
+            without = next(
                 number
                 for number, each in enumerate(chain.releases)
                 if row in each.source.get(name, ()) and not each.research[name][row]
             )
-            found.append(Vanished(row, last.lists(row), next(without), name, place, links[row.url]))
+            if not chain.releases[without].explains(row):
+                found.append(Vanished(row, last.lists(row), without, name, place, links[row.url]))
     return found
 
 
@@ -128,24 +131,18 @@ def guessers(rows: list[Vanished], chain: Chain) -> dict[str, Callable[[Vanished
     """What each ranks by, most suspect first."""
     source = [row for each in chain.releases[-1].source.values() for row in each]
     hosts = Counter(urlsplit(row.url).netloc for row in source)
-    of = {
-        name: Counter(key(each) for each in rows)
-        for name, key in {
-            "host": lambda each: each.host,
-            "host and release": lambda each: (each.host, each.release),
-            "shard": lambda each: each.shard,
-            "shard and release": lambda each: (each.shard, each.release),
-            "score band": lambda each: round((each.row.punsafe or 0) * 20),
-            "score band, shard and release": lambda each: (
-                round((each.row.punsafe or 0) * 20),
-                each.shard,
-                each.release,
-            ),
-            "length": lambda each: len(each.row.text),
-            "domain": lambda each: each.host.rpartition(".")[2],
-            "domain and release": lambda each: (each.host.rpartition(".")[2], each.release),
-        }.items()
+    parts: dict[str, Callable[[Vanished], object]] = {
+        "host": lambda each: each.host,
+        "host and release": lambda each: (each.host, each.release),
+        "shard": lambda each: each.shard,
+        "shard and release": lambda each: (each.shard, each.release),
+        "score band": lambda each: round((each.row.punsafe or 0) * 20),
+        "score band, shard and release": lambda each: (round((each.row.punsafe or 0) * 20), each.shard, each.release),
+        "length": lambda each: len(each.row.text),
+        "domain": lambda each: each.host.rpartition(".")[2],
+        "domain and release": lambda each: (each.host.rpartition(".")[2], each.release),
     }
+    of = {name: Counter(map(part, rows)) for name, part in parts.items()}
     keys: dict[str, Callable[[Vanished], object]] = {
         "lowest score": lambda each: each.row.punsafe or 0,
         "highest score": lambda each: -(each.row.punsafe or 0),
@@ -162,17 +159,6 @@ def guessers(rows: list[Vanished], chain: Chain) -> dict[str, Callable[[Vanished
         "rarest host of the source": lambda each: hosts[each.host],
         "commonest host of the source": lambda each: -hosts[each.host],
         "host that lost most of its rows": lambda each: -of["host"][each.host] / hosts[each.host],
-    }
-    parts: dict[str, Callable[[Vanished], object]] = {
-        "host": lambda each: each.host,
-        "host and release": lambda each: (each.host, each.release),
-        "shard": lambda each: each.shard,
-        "shard and release": lambda each: (each.shard, each.release),
-        "score band": lambda each: round((each.row.punsafe or 0) * 20),
-        "score band, shard and release": lambda each: (round((each.row.punsafe or 0) * 20), each.shard, each.release),
-        "length": lambda each: len(each.row.text),
-        "domain": lambda each: each.host.rpartition(".")[2],
-        "domain and release": lambda each: (each.host.rpartition(".")[2], each.release),
     }
     for name, part in parts.items():
         keys[f"rarest {name}"] = lambda each, name=name, part=part: of[name][part(each)]  # type: ignore[misc]
@@ -191,4 +177,6 @@ def test_who_holds_all_releases_guesses_no_better_than_promised(chain: Chain) ->
     print(f"\n{len(chain.releases)} releases: {listed} listed of {len(rows)} that no rule explains; promised {SHARE:g}")
     for name, rate in sorted(rates.items(), key=lambda item: -item[1]):
         print(f"{rate:.3f}  {name}")
-    assert {name: rate for name, rate in rates.items() if rate > 2 * SHARE} == {}
+    # Twice what is promised; in a short chain, what chance does to the best of many guessers is more than that.
+    most = max(2 * SHARE, SHARE + 3.5 * sqrt(SHARE * (1 - SHARE) / listed))
+    assert {name: rate for name, rate in rates.items() if rate > most} == {}

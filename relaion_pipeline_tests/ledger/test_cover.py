@@ -24,14 +24,18 @@ CELLS: list[Cell] = [
 SHARES = st.sampled_from([0.001, 0.01, 0.1, 0.2, 1 / 3, 0.5, 0.9, 1.0]) | st.floats(0.0005, 1)
 
 
-@given(st.dictionaries(st.sampled_from(CELLS), st.integers(1, 5000)), SHARES)
+EXPOSED = st.integers(1, 5000).flatmap(lambda rows: st.tuples(st.just(rows), st.integers(0, rows)))
+
+
+@given(st.dictionaries(st.sampled_from(CELLS), EXPOSED), SHARES)
 def test_cover_keeps_the_share_and_is_no_row_more_than_that_takes(exposed, share):
     wanted = cover.needed(exposed, share)
     assert wanted.keys() == exposed.keys()
     exact = Fraction(share)
-    for cell, rows in exposed.items():
-        assert rows <= exact * (rows + wanted[cell]) * (1 + Fraction(1, 10**12))
-        assert wanted[cell] <= math.ceil(rows / exact) - rows + 1
+    for cell, (rows, once_cover) in exposed.items():
+        new = wanted[cell] - once_cover  # the others take the places of those that are listed now
+        assert rows <= exact * (rows + new) * (1 + Fraction(1, 10**12))
+        assert new <= math.ceil(rows / exact) - rows + 1
 
 
 @st.composite

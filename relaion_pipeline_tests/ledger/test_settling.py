@@ -2,8 +2,8 @@
 
 import pytest
 
-from relaion_pipeline.ledger.settling import SettlingError, read_settlement
 from relaion_pipeline.layout import DataRoot
+from relaion_pipeline.ledger.settling import SettlingError, read_settlement
 from relaion_pipeline.screening import verdicts
 from relaion_pipeline.screening.verdicts import LISTED, Reason
 from relaion_pipeline_tests.ledger.conftest import BOTH, IMAGE, LINK
@@ -12,6 +12,8 @@ from relaion_pipeline_tests.ledger.dataset import Dataset, Row, ordinary
 FIRST, SECOND, THIRD, FOURTH = (f"2026-01-0{day}.001" for day in (1, 2, 3, 4))
 
 A_IMAGE, A_LINK, B_BOTH, C_SAME = ("x/a", 20), ("x/a", 21), ("x/b", 0), ("y/c", 10)
+
+REMOVED = frozenset({Reason.REMOVED_BEFORE})
 
 
 def waiver(**more: str) -> dict[str, str]:
@@ -60,7 +62,7 @@ def test_what_lists_drop_stays_removed(dataset):
     nothing_listed(dataset)
     for version in (SECOND, THIRD):
         dataset.remembered(version)
-        assert dataset.reasons() == dict.fromkeys((A_IMAGE, A_LINK, B_BOTH, C_SAME), {Reason.REMOVED_BEFORE})
+        assert dataset.reasons() == dict.fromkeys((A_IMAGE, A_LINK, B_BOTH, C_SAME), REMOVED)
     assert len(dataset.ledger()) == 4
 
 
@@ -88,7 +90,7 @@ def test_listed_rows_stay_out_of_a_shard_that_is_replaced_and_of_shards_that_the
     del dataset.shards["x/b"]
     dataset.remembered(SECOND)
     expected = {("x/a", 5), C_SAME, ("y/c", 11), ("y/new", 0)}
-    assert dataset.reasons() == dict.fromkeys(expected, {Reason.REMOVED_BEFORE})
+    assert dataset.reasons() == dict.fromkeys(expected, REMOVED)
     dataset.shards["x/b"] = [BOTH]
     dataset.settle()
     assert dataset.with_reason(Reason.REMOVED_BEFORE) == {*expected, ("x/b", 0)}
@@ -139,7 +141,7 @@ def test_a_waiver_lets_back_what_rules_removed_and_nothing_else(ruled):
     ruled.waivers = [waiver(subset="x", release=FIRST)]
     ruled.settle()
     assert waived_rows(ruled) == [2]
-    assert ruled.reasons() == dict.fromkeys((A_IMAGE, A_LINK, B_BOTH, C_SAME), {Reason.REMOVED_BEFORE})
+    assert ruled.reasons() == dict.fromkeys((A_IMAGE, A_LINK, B_BOTH, C_SAME), REMOVED)
 
 
 def test_rows_with_one_link_and_text_are_told_apart_by_how_many_went(dataset):
@@ -264,6 +266,23 @@ def test_cover_is_found_once_and_not_again(dataset):
     dataset.shards["x/b"].append(Row(LINK.url, text="again"))
     dataset.remembered(SECOND)
     assert dataset.with_reason(Reason.COVER) == covering
+
+
+def test_cover_that_a_list_names_later_is_covered_itself_and_replaced(dataset):
+    dataset.share = 0.25
+    dataset.shards["y/c"] += ordinary(20, "more")
+    dataset.remembered(FIRST)
+    covering = dataset.with_reason(Reason.COVER)
+    name, number = place = min(covering)
+    dataset.list_links("more", dataset.shards[name][number])
+    for version in (SECOND, THIRD):
+        dataset.remembered(version)
+        assert dataset.reasons()[place] == {Reason.LISTED_LINK}
+        assert len(dataset.with_reason(Reason.COVER)) == 12 - 1 + 4
+    dataset.list_links("more")
+    dataset.waivers = [waiver(feed="more")]
+    dataset.settle()
+    assert dataset.reasons()[place] == {Reason.COVER}
 
 
 # Order of work
