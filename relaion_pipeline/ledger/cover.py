@@ -41,9 +41,12 @@ class Candidate:
     rank: int  # by the keyed hash; lowest first
 
 
-def needed(exposed: Mapping[Cell, int], share: float) -> dict[Cell, int]:
-    """How many ordinary rows each cell needs, so that `exposed` ones are at most `share` of both together."""
-    return {cell: math.ceil(rows / share) - rows for cell, rows in exposed.items()}
+def needed(exposed: Mapping[Cell, tuple[int, int]], share: float) -> dict[Cell, int]:
+    """How many ordinary rows each cell needs, so that `exposed` ones are at most `share` of both together.
+
+    Each cell says how many rows stand out, and how many of them were cover themselves: they cover nothing any more.
+    """
+    return {cell: math.ceil(rows / share) - rows + once_cover for cell, (rows, once_cover) in exposed.items()}
 
 
 def create_pool(connection: duckdb.DuckDBPyConnection, columns: Columns, salt: bytes) -> None:
@@ -70,12 +73,13 @@ def create_pool(connection: duckdb.DuckDBPyConnection, columns: Columns, salt: b
     )
 
 
-def exposed_cells(connection: duckdb.DuckDBPyConnection) -> dict[Cell, int]:
-    """How many rows of each cell stand out: the table `exposed (row)` names them."""
+def exposed_cells(connection: duckdb.DuckDBPyConnection) -> dict[Cell, tuple[int, int]]:
+    """How many rows of each cell stand out, and were cover: the table `exposed (row, once_cover)` names them."""
     counted = connection.execute(
-        "SELECT lacks_safe, score, domain, length, count(*) FROM alike SEMI JOIN exposed USING (row) GROUP BY ALL"
+        "SELECT lacks_safe, score, domain, length, count(*), count_if(once_cover) "
+        "FROM alike JOIN exposed USING (row) GROUP BY ALL"
     ).fetchall()
-    return {tuple(cell): rows for *cell, rows in counted}
+    return {(safe, score, domain, length): (rows, cover) for safe, score, domain, length, rows, cover in counted}
 
 
 def candidates(connection: duckdb.DuckDBPyConnection, wanted: Mapping[Cell, int], factor: int) -> Iterator[Candidate]:

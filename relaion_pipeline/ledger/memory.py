@@ -8,17 +8,21 @@ from collections import defaultdict
 import duckdb
 
 from relaion_pipeline.database import literal
-from relaion_pipeline.ledger.segments import EFFECT_SQL, Ledger
-from relaion_pipeline.screening.verdicts import BIT, HIDDEN_BITS, Reason
+from relaion_pipeline.ledger.segments import Ledger
+from relaion_pipeline.screening.verdicts import BIT, HIDDEN_BITS, RESEARCH_BITS, Reason
 from relaion_pipeline.settings import Settings, Waiver
+
+_GROUNDS = HIDDEN_BITS - BIT[Reason.REMOVED_BEFORE]
+"""Reasons for which a link stays gone. That it was removed before stands on an earlier entry, and falls with it."""
 
 
 def create(connection: duckdb.DuckDBPyConnection, ledger: Ledger, settings: Settings) -> list[int]:
     """Fill the tables of what must not come back, and return for each waiver how many removals it lifts.
 
-    `remembered (link_key, covers)` are links that go wherever they stand; `once_hidden (link_key)` the same with those
-    that waivers let back; `memory (subset, shard, row_key, effect)` rows that rules removed from a shard. A link stays
-    gone until every removal of it for a list's sake is waived for all its feeds.
+    `remembered (link_key, covers)` are links that go wherever they stand; `once_hidden (link_key, covers)` the same
+    with those that waivers let back; `memory (subset, shard, row_key, safe, research)` tells how many rows with a key
+    rules removed from which edition of a shard. A link stays gone until every removal of it for a list's sake is
+    waived for all its feeds.
     """
     ledger.create_entries(connection)
     returning = settings.returning()
@@ -34,20 +38,24 @@ def create(connection: duckdb.DuckDBPyConnection, ledger: Ledger, settings: Sett
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE remembered AS
-        SELECT link_key, bool_or(reasons & {BIT[Reason.COVER]} <> 0) AS covers
-        FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL AND {stays} GROUP BY link_key
+        SELECT link_key, bool_and(reasons & {BIT[Reason.COVER]} <> 0) AS covers
+        FROM ledger WHERE reasons & {_GROUNDS} <> 0 AND link_key IS NOT NULL AND {stays} GROUP BY link_key
         """
     )
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE memory AS
-        SELECT subset, shard, row_key, max({EFFECT_SQL}) AS effect
-        FROM ledger WHERE reasons & {HIDDEN_BITS} = 0 AND NOT ({" OR ".join(by_rule) or "false"}) GROUP BY ALL
+        SELECT subset, shard, row_key, max(safe) AS safe, max(research) AS research FROM (
+            SELECT subset, shard, row_key, count(*) AS safe, count_if(reasons & {RESEARCH_BITS} <> 0) AS research
+            FROM ledger WHERE reasons & {HIDDEN_BITS} = 0 AND NOT ({" OR ".join(by_rule) or "false"})
+            GROUP BY subset, shard, row_key, segment
+        ) GROUP BY ALL
         """
     )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE once_hidden AS "
-        f"SELECT DISTINCT link_key FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL"
+        f"SELECT link_key, bool_and(reasons & {BIT[Reason.COVER]} <> 0) AS covers "
+        f"FROM ledger WHERE reasons & {HIDDEN_BITS} <> 0 AND link_key IS NOT NULL GROUP BY link_key"
     )
     counted = [connection.execute(f"SELECT count(*) FROM ledger WHERE {each}").fetchall() for each in conditions]
     return [rows for ((rows,),) in counted]

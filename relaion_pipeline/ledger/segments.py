@@ -6,6 +6,7 @@ A segment names no link: rows are known by keyed hashes. Each holds the digest o
 private record that of its last, so that a segment that is altered, or lost, is noticed.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relaion_pipeline import database
+from relaion_pipeline.feeds import compiling
 from relaion_pipeline.layout import DataRoot, make_private, written_whole
 from relaion_pipeline.screening import verdicts
 from relaion_pipeline.screening.verdicts import HIDDEN_BITS, RESEARCH_BITS
@@ -42,12 +44,16 @@ class LedgerError(Exception):
     """The ledger is damaged; the message says where and what to do."""
 
 
+_HOW_FAR = "[count(*), count_if(effect >= 2), count_if(effect = 3)]"
+
+
 @dataclass(frozen=True)
 class Head:
     """What a segment says of itself."""
 
     release: str  # the first that is without its rows
     previous: str | None  # SHA-256 of the segment before
+    salt: str  # digest of the salt in its rows' keys
     feeds: dict[str, str]  # feed -> its version
     verdicts: dict[str, str]  # "subset/shard" -> key of the verdicts that are in the ledger up to here
 
@@ -66,13 +72,14 @@ class Ledger:
         return Ledger(self.paths[:count], self.heads[:count], self.sha256)
 
     def create_entries(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Define the view `ledger` over all segments: `ENTRIES`, and `release`."""
+        """Define the view `ledger` over all segments: `ENTRIES`, `release`, and `segment`, a number."""
         parts = [
-            f"SELECT *, {database.literal(head.release)} AS release FROM read_parquet({database.literal(str(path))})"
-            for path, head in zip(self.paths, self.heads, strict=True)
+            f"SELECT *, {database.literal(head.release)} AS release, {number} AS segment "
+            f"FROM read_parquet({database.literal(str(path))})"
+            for number, (path, head) in enumerate(zip(self.paths, self.heads, strict=True))
         ]
         empty = ", ".join(f"NULL::{kind} AS {name}" for name, kind in _SQL_TYPES.items())
-        parts.insert(0, f"SELECT {empty}, NULL::varchar AS release WHERE false")
+        parts.insert(0, f"SELECT {empty}, NULL::varchar AS release, NULL::integer AS segment WHERE false")
         connection.execute(f"CREATE OR REPLACE TEMP VIEW ledger AS {' UNION ALL '.join(parts)}")
 
 
@@ -90,7 +97,7 @@ def read(root: DataRoot, expected: str | None = None) -> Ledger:
     """The ledger. `expected` is the digest of a segment that must be in it, as the newest release recorded it.
 
     Raises:
-        LedgerError: a segment is missing or not as it was written.
+        LedgerError: a segment is missing or not as it was written, or its keys are of another salt.
     """
     paths = tuple(sorted(root.ledger.glob("*.parquet"))) if root.ledger.is_dir() else ()
     heads, last, seen = [], None, set()
@@ -98,6 +105,11 @@ def read(root: DataRoot, expected: str | None = None) -> Ledger:
         head = _head(path, root)
         if head.previous != last:
             raise LedgerError(_damaged(root, f"the segment before {path.name} is missing or was altered"))
+        if head.salt != _salt_digest(root):
+            raise LedgerError(
+                f"{root.salt}: not the one whose keys {path.name} holds, so that none of its rows would be found. "
+                "Restore it from the backup that the ledger is from; nothing is released without it"
+            )
         heads.append(head)
         last = sha256_file(path)
         seen.add(last)
@@ -124,7 +136,7 @@ def append(
     if not changed:
         return ledger
     path = root.ledger / f"{len(ledger.paths) + 1:04d}-{release}.parquet"
-    head = Head(release, ledger.sha256, feeds, known | now)
+    head = Head(release, ledger.sha256, _salt_digest(root), feeds, known | now)
     make_private(path.parent)
     with (
         written_whole(path) as temporary,
@@ -143,23 +155,38 @@ def append(
 def _new_entries(
     connection: duckdb.DuckDBPyConnection, root: DataRoot, shard: StockedShard
 ) -> Iterator[pa.RecordBatch]:
-    """Rows that go further than the ledger says, or are named by a feed that it does not name for them."""
+    """Rows that go further than the ledger says, or are named by a feed that it does not name for them.
+
+    Where rows share link and text it counts how many go how far: which of them is which, no key says.
+    """
     removed = database.literal(str(root.verdicts(shard.subset, shard.stem)))
     of_shard = f"subset = {database.literal(shard.subset)} AND shard = {database.literal(shard.stem)}"
     table: pa.Table = connection.sql(
         f"""
-        WITH known AS (
-            SELECT row_key, max({EFFECT_SQL}) AS effect, flatten(list(feeds)) AS feeds
-            FROM ledger WHERE {of_shard} GROUP BY row_key
+        WITH by_segment AS (
+            SELECT row_key, {_HOW_FAR} AS rows, flatten(list(feeds)) AS feeds
+            FROM (SELECT *, {EFFECT_SQL} AS effect FROM ledger WHERE {of_shard}) GROUP BY row_key, segment
+        ), known AS (
+            SELECT row_key, max(rows[1]) AS one, max(rows[2]) AS two, max(rows[3]) AS three,
+                flatten(list(feeds)) AS feeds
+            FROM by_segment GROUP BY row_key
+        ), now AS (
+            SELECT row_key, {_HOW_FAR} AS rows
+            FROM (SELECT *, {EFFECT_SQL} AS effect FROM read_parquet({removed})) GROUP BY row_key
         )
         SELECT {database.literal(shard.subset)} AS subset, {database.literal(shard.stem)} AS shard,
             link_key, row_key, reasons, removed.feeds AS feeds
-        FROM read_parquet({removed}) AS removed LEFT JOIN known USING (row_key)
-        WHERE known.effect IS NULL OR known.effect < {EFFECT_SQL} OR NOT list_has_all(known.feeds, removed.feeds)
+        FROM read_parquet({removed}) AS removed JOIN now USING (row_key) LEFT JOIN known USING (row_key)
+        WHERE known.one IS NULL OR now.rows[1] > one OR now.rows[2] > two OR now.rows[3] > three
+            OR NOT list_has_all(known.feeds, removed.feeds)
         ORDER BY row
         """
     ).to_arrow_table()
     yield from table.cast(ENTRIES).to_batches()
+
+
+def _salt_digest(root: DataRoot) -> str:
+    return hashlib.sha256(_METADATA_KEY + compiling.salt_of(root)).hexdigest()
 
 
 def _head(path: Path, root: DataRoot) -> Head:

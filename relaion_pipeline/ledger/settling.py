@@ -21,7 +21,7 @@ from relaion_pipeline.database import literal
 from relaion_pipeline.feeds import compiling, keys
 from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.ledger import cover, memory, segments
-from relaion_pipeline.ledger.segments import EFFECT_SQL, Ledger
+from relaion_pipeline.ledger.segments import Ledger
 from relaion_pipeline.provenance import SETTLING, code_version, key_of
 from relaion_pipeline.screening import matching, verdicts
 from relaion_pipeline.screening.findings import Record
@@ -200,7 +200,7 @@ class Settler:
             f"""
             CREATE OR REPLACE TEMP TABLE gone AS
             SELECT link_key, CASE WHEN link_key IN (SELECT link_key FROM recurring) THEN 'recurring'
-                WHEN bool_or(covers) THEN 'cover' ELSE 'listed' END AS class
+                WHEN bool_and(covers) THEN 'cover' ELSE 'listed' END AS class
             FROM (
                 SELECT link_key, covers FROM remembered UNION ALL SELECT link_key, false FROM recurring
                 UNION ALL SELECT link_key, false FROM found WHERE bits & {LISTED_BITS} <> 0 AND link_key IS NOT NULL
@@ -227,17 +227,16 @@ class Settler:
         shard = each.shard
         own = literal(str(self.root.findings(shard.subset, shard.stem)))
         connection.execute(f"CREATE OR REPLACE TEMP TABLE base AS FROM read_parquet({own})")
-        remembered = (
-            f"SELECT row_key, effect FROM memory WHERE subset = {literal(shard.subset)} "
-            f"AND shard = {literal(shard.stem)}"
-        )
-        effect = EFFECT_SQL.replace("reasons", "bits")
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE lacking AS
-            SELECT row_key, remembered.effect FROM ({remembered}) AS remembered
-            LEFT JOIN (SELECT row_key, min({effect}) AS effect FROM base GROUP BY row_key) AS now USING (row_key)
-            WHERE coalesce(now.effect, 0) < remembered.effect
+            SELECT row_key, CASE WHEN coalesce(now.research, 0) < memory.research THEN 2 ELSE 1 END AS effect
+            FROM memory LEFT JOIN (
+                SELECT row_key, count(*) AS safe, count_if(bits & {RESEARCH_BITS} <> 0) AS research
+                FROM base GROUP BY row_key
+            ) AS now USING (row_key)
+            WHERE subset = {literal(shard.subset)} AND shard = {literal(shard.stem)}
+                AND (coalesce(now.research, 0) < memory.research OR coalesce(now.safe, 0) < memory.safe)
             """
         )
         ((beyond, lacking),) = connection.execute(
@@ -304,7 +303,7 @@ class Settler:
             f"""
             SELECT {_HIDDEN_DIGEST} FROM (
                 SELECT link_key, CASE WHEN link_key IN (SELECT link_key FROM recurring) THEN 'recurring'
-                    WHEN bool_or(reasons & {BIT[Reason.COVER]} <> 0) THEN 'cover' ELSE 'listed' END AS class
+                    WHEN bool_and(reasons & {BIT[Reason.COVER]} <> 0) THEN 'cover' ELSE 'listed' END AS class
                 FROM hidden WHERE link_key IS NOT NULL GROUP BY link_key
             )
             """
@@ -363,9 +362,9 @@ class Settler:
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE exposed AS
-            SELECT row FROM base
+            SELECT row, coalesce(covers, false) AS once_cover FROM base LEFT JOIN once_hidden USING (link_key)
             WHERE bits & {LISTED_BITS | BIT[Reason.SAME_LINK]} <> 0 AND bits & {RULE_BITS & RESEARCH_BITS} = 0
-            AND link_key NOT IN (SELECT link_key FROM once_hidden)
+            AND coalesce(covers, true)
             """
         )
         ((rows,),) = connection.execute("SELECT count(*) FROM exposed").fetchall()

@@ -70,7 +70,7 @@ def assemble(
         building = root.building(version)
         building.mkdir(parents=True)
         published = [file for shard in ready.staged for file in _link(shard, root, building)]
-        lists = removals.write(root, inputs, ready, building / removal_lists.REMOVALS)
+        lists = removals.write(root, inputs, building / removal_lists.REMOVALS)
         described = _manifest(inputs, ready, published, lists, version)
         write_text(building / manifest.MANIFEST, manifest.text(described), mode=PUBLIC_FILE_MODE)
         write_text(building / manifest.MANIFEST_SCHEMA, manifest.schema_text(), mode=PUBLIC_FILE_MODE)

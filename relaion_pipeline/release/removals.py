@@ -20,31 +20,33 @@ from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
 from relaion_pipeline.release import removal_lists
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.manifest import RemovalList, Removals
-from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError
+from relaion_pipeline.release.readiness import ReleaseRefusedError
 from relaion_pipeline.release.removal_lists import KINDS, LINKS, ROWS, Head, ListWriter
 from relaion_pipeline.screening import verdicts
-from relaion_pipeline.screening.verdicts import HIDDEN, Reason
+from relaion_pipeline.screening.verdicts import BIT, HIDDEN_BITS, Reason
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards.stock import StockedShard, asked_together
 
 _KEYS_PER_BATCH = 1 << 17
+_SECRET_BITS = HIDDEN_BITS - BIT[Reason.COVER]
 
 
-def write(root: DataRoot, inputs: Inputs, ready: Ready, folder: Path) -> Removals:
+def write(root: DataRoot, inputs: Inputs, folder: Path) -> Removals:
     """Write the lists of all editions below `folder`, and return what the manifest says of them.
 
     Raises:
         ReleaseRefusedError: listed rows are more than their set share of a list; nothing is to be published.
     """
     settings = inputs.settings
-    secret = [reason for reason in HIDDEN if reason is not Reason.COVER]
-    listed = sum(counts.removed.get(reason, 0) for counts in ready.counts.values() for reason in secret)
     with (
         database.asking("listing what the editions lack"),
         database.connect(root, settings.limits) as connection,
     ):
         _create_removed(connection, root, inputs.shards, settings.removals.salt_of(settings.dataset))
         lists = [_write_edition(connection, folder, edition, settings) for edition in EDITIONS]
+        (listed,) = connection.execute(
+            "SELECT count(DISTINCT row_key), count(DISTINCT link_key) FROM removed WHERE secret"
+        ).fetchall()
     _refuse_conspicuous(lists, listed, settings)
     return Removals(
         salt=settings.removals.salt_of(settings.dataset),
@@ -53,15 +55,15 @@ def write(root: DataRoot, inputs: Inputs, ready: Ready, folder: Path) -> Removal
     )
 
 
-def _refuse_conspicuous(lists: Sequence[RemovalList], listed: int, settings: Settings) -> None:
-    """Refuse lists in which listed rows are too many among the ordinary ones. Every number here is public anyway."""
+def _refuse_conspicuous(lists: Sequence[RemovalList], listed: tuple[int, int], settings: Settings) -> None:
+    """Refuse lists in which listed keys, of rows and of links, are too many among the ordinary ones."""
     allowed = settings.removals.max_listed_share
     problems = [
-        f"removals/{each.edition}, {what}: {listed:,} rows are listed and it holds {keys:,} keys, a share of "
-        f"{listed / max(keys, 1):.4g}; at most {allowed:g} is allowed"
+        f"removals/{each.edition}, list of {what}: {secret:,} are listed and it holds {keys:,} keys, a share of "
+        f"{secret / max(keys, 1):.4g}; at most {allowed:g} is allowed"
         for each in lists
-        for what, keys in (("list of rows", each.row_keys), ("list of links", each.link_keys))
-        if listed > allowed * keys
+        for what, secret, keys in zip(("rows", "links"), listed, (each.row_keys, each.link_keys), strict=True)
+        if secret > allowed * keys
     ]
     if problems:
         raise ReleaseRefusedError(
@@ -81,7 +83,9 @@ def _create_removed(
     Rows are told apart by a fast hash of the link first, so that only few of the kept ones need their keys.
     """
     keys = "row_key UBIGINT, link_key UBIGINT"
-    connection.execute(f"CREATE TEMP TABLE removed (link_hash UBIGINT, {keys}, leaves_research BOOLEAN)")
+    connection.execute(
+        f"CREATE TEMP TABLE removed (link_hash UBIGINT, {keys}, leaves_research BOOLEAN, secret BOOLEAN)"
+    )
     connection.execute(f"CREATE TEMP TABLE standing ({keys})")
     row_key = removal_lists.key_sql(salt, ROWS, "link", "text")
     link_key = removal_lists.key_sql(salt, LINKS, "link")
@@ -89,7 +93,7 @@ def _create_removed(
         _create_source(connection, together)
         _create_gone(connection, root, together)
         connection.execute(
-            f"INSERT INTO removed SELECT hash(link), {row_key}, {link_key}, leaves_research "
+            f"INSERT INTO removed SELECT hash(link), {row_key}, {link_key}, leaves_research, secret "
             "FROM source JOIN gone USING (file, row)"
         )
     connection.execute("CREATE TEMP TABLE sought AS SELECT DISTINCT link_hash FROM removed")
@@ -143,11 +147,16 @@ def _create_source(connection: duckdb.DuckDBPyConnection, shards: Sequence[Stock
 
 
 def _create_gone(connection: duckdb.DuckDBPyConnection, root: DataRoot, shards: Sequence[StockedShard]) -> None:
-    """Fill the table `gone (file, row, leaves_research)` with the rows of `shards` that an edition lacks."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE gone (file INTEGER, row BIGINT, leaves_research BOOLEAN)")
+    """Fill the table `gone (file, row, leaves_research, secret)` with the rows of `shards` that an edition lacks.
+
+    Secret are those that go for a list's sake; not their cover.
+    """
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE gone (file INTEGER, row BIGINT, leaves_research BOOLEAN, secret BOOLEAN)"
+    )
     for number, shard in enumerate(shards):
         rows, bits = verdicts.read_rows(root.verdicts(shard.subset, shard.stem))
         leaves = (bits & verdicts.RESEARCH_BITS) != 0
-        named = pa.table({"row": rows, "leaves_research": leaves})
-        connection.execute(f"INSERT INTO gone SELECT {number}, row, leaves_research FROM named")
+        named = pa.table({"row": rows, "leaves_research": leaves, "secret": (bits & _SECRET_BITS) != 0})
+        connection.execute(f"INSERT INTO gone SELECT {number}, row, leaves_research, secret FROM named")
         del named

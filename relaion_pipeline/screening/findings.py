@@ -30,7 +30,7 @@ class Record:
     rules: str  # digest of the shard's rows, the NSFW rules and the code
     lists: dict[str, str]  # feed -> digest of its entries
     hits: dict[str, str]  # feed -> digest of its entries that can name a row of the shard; none is left out
-    answered: list[str]  # kinds of image hash that rows were compared by
+    answered: list[str]  # kinds of image hash that lists held, those that rows could not be compared by marked so
     content: str  # digest of the findings themselves
     not_screened_by_image: int
 

@@ -31,7 +31,7 @@ from relaion_pipeline.shards.stock import StockedShard
 
 _Known = tuple[StockedShard, Record | None]
 
-_NO_HITS = "0:0"
+_NO_HITS = ""
 """Digest of no entries; see `_digest_sql`."""
 
 
@@ -130,7 +130,13 @@ class Screener:
             raise ScreeningError("\n".join(failures))
 
     def _same_rows_and_rules(self, shard: StockedShard, record: Record) -> bool:
-        return record.rules == self.rules(shard) and record.answered == sorted(self.image_kinds(shard))
+        return record.rules == self.rules(shard) and record.answered == self._answered(shard)
+
+    def _answered(self, shard: StockedShard) -> list[str]:
+        """The kinds of image hash that lists hold; and which of them the shard cannot answer for."""
+        answered = self.image_kinds(shard)
+        kinds = sorted(set(self.blocklist.feeds_by_kind) & set(IMAGE_KINDS))
+        return [str(kind) if kind in answered else f"not {kind}" for kind in kinds]
 
     def _changed_feeds(self, record: Record) -> tuple[str, ...]:
         """Feeds that came, went or changed since findings were recorded."""
@@ -283,7 +289,7 @@ class Screener:
             rules=self.rules(shard),
             lists=self.blocklist.keys_by_feed,
             hits=dict.fromkeys(self.settings.feeds, _NO_HITS) | dict(counted),
-            answered=sorted(self.image_kinds(shard)),
+            answered=self._answered(shard),
             content=_content(found),
             not_screened_by_image=not_screened,
         )
@@ -426,8 +432,12 @@ def _add_suspects(connection: duckdb.DuckDBPyConnection, asked: frozenset[Questi
 
 
 def _digest_sql() -> str:
-    """SQL for the digest of a feed's `kind, mark`, each once, in whatever order: how many, and the sum of hashes."""
-    return "count(*) || ':' || coalesce(sum(md5_number_upper(kind || ':' || mark)::hugeint), 0)"
+    """SQL for the digest of a feed's `kind, mark`, each once, in whatever order: form, how many, and the sum of hashes.
+
+    The form decides which of a row's spellings an entry names, and the index does not keep spellings apart.
+    """
+    summed = "coalesce(sum(md5_number_upper(kind || ':' || mark)::hugeint), 0)"
+    return f"coalesce(any_value(link_form), '') || ':' || count(*) || ':' || {summed}"
 
 
 def _create_found(connection: duckdb.DuckDBPyConnection, salt: bytes) -> None:

@@ -301,23 +301,38 @@ class Verifier:
     def _returned_rows(
         self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]
     ) -> list[tuple[int, int]]:
-        """By place of a shard, published rows that a rule removed before from where they are now."""
+        """By place of a shard, rows that rules removed before and that are published where they were removed from.
+
+        Several rows may have one key, and only some of them have gone: as many must be gone still.
+        """
         named = ", ".join(
             f"({place}, {literal(shard.subset)}, {literal(shard.stem)})" for place, shard in enumerate(shards)
         )
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE ruled_out AS SELECT place, row_key, effect FROM memory "
+            f"CREATE OR REPLACE TEMP TABLE ruled_out AS SELECT place, row_key, safe, research FROM memory "
             f"JOIN (VALUES {named}) AS here (place, subset, shard) USING (subset, shard)"
         )
         ((rows,),) = connection.execute("SELECT count(*) FROM ruled_out").fetchall()
         if not rows:
             return []
         row_key = keys.private_row_key_sql(self.listed.salt, "link::varchar", "text::varchar")
+        claimed = ", ".join(literal(str(self.root.verdicts(shard.subset, shard.stem))) for shard in shards)
         return connection.execute(
             f"""
-            SELECT place, count(*) FROM (
-                SELECT file // 2 AS place, file % 2 AS part, {row_key} AS row_key FROM published
-            ) JOIN ruled_out USING (place, row_key) WHERE effect > part GROUP BY place
+            WITH published_keys AS (
+                SELECT place, row_key, count_if(part = 0) AS in_safe, count(*) AS in_research FROM (
+                    SELECT file // 2 AS place, file % 2 AS part, {row_key} AS row_key FROM published
+                ) SEMI JOIN ruled_out USING (place, row_key) GROUP BY ALL
+            ), gone AS (
+                SELECT file_index::integer AS place, row_key, count(*) AS from_safe,
+                    count_if(reasons & {RESEARCH_BITS} <> 0) AS from_research
+                FROM read_parquet([{claimed}]) GROUP BY ALL
+            )
+            SELECT place, count(*) FROM published_keys JOIN ruled_out USING (place, row_key)
+            LEFT JOIN gone USING (place, row_key)
+            WHERE (in_safe > 0 AND safe > coalesce(from_safe, 0))
+            OR (in_research > 0 AND research > coalesce(from_research, 0))
+            GROUP BY place
             """
         ).fetchall()
 

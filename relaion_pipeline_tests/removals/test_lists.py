@@ -137,7 +137,7 @@ def test_too_few_ordinary_rows_are_refused(copied: Callable[[], DataRoot]) -> No
     listed = shared.manifest(root.path)["total"]["listed"]
     (lists,) = [each for each in shared.manifest(root.path)["removals"]["lists"] if each["edition"] == "research"]
     said = " ".join(answer.output.split())
-    assert f"{listed:,} rows are listed and it holds {lists['row_keys']:,} keys" in said
+    assert f"{listed:,} are listed and it holds {lists['row_keys']:,} keys" in said
     assert "at most 0.1 is allowed" in said
     assert "max_listed_share" in said
     left = Counter(path.name for path in root.releases.iterdir() if not path.name.startswith("."))
