@@ -72,7 +72,7 @@ def newest(folder: Path, pattern: str) -> int:
     return max((path.stat().st_mtime_ns for path in folder.rglob(pattern)), default=0)
 
 
-@pytest.mark.parametrize("folder", ["verdicts", pytest.param("staged", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("folder", ["findings", pytest.param("staged", marks=pytest.mark.slow)])
 def test_killed_while_slices_are_at_work(root, folder):
     change_inputs(root, random.Random(folder))
     if folder == "staged":

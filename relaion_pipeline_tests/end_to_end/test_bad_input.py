@@ -82,7 +82,7 @@ def test_a_shard_whose_pages_are_broken(root):
 
 
 def test_a_failed_shard_leaves_other_subsets_done(root):
-    path, other = shard(root), root.verdicts("2B-multi", shard(root, "2B-multi").stem)
+    path, other = shard(root), root.findings("2B-multi", shard(root, "2B-multi").stem)
     keywords = root.path / "keywords.txt"
     content = path.read_bytes()
     before = other.stat().st_mtime_ns

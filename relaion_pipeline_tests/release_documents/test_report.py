@@ -141,7 +141,7 @@ def test_checks_and_waivers_are_told(page: Page, described: Manifest) -> None:
         kind="unanswerable-feed", feed="c3p-images", subset=None, entry=None, reason="<no> hashes", by="A. Person"
     )
     waived = Page(report.render(described.model_copy(update={"waivers": [waiver]})))
-    assert waived.lines("what") == {"unanswerable feed": ["c3p-images", "all", "", "<no> hashes", "A. Person"]}
+    assert waived.lines("what") == {"unanswerable feed": ["c3p-images", "all", "", "", "", "<no> hashes", "A. Person"]}
 
 
 def test_every_picture_is_named_for_who_cannot_see_it(page: Page) -> None:
