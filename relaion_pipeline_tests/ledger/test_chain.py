@@ -57,6 +57,8 @@ def assert_promises(older: Released, newer: Released, releases: list[Released]) 
         for edition in ("safe", "research"):
             had, has = getattr(older, edition).get(name, Counter()), getattr(newer, edition)[name]
             assert has <= had + (Counter(source) - known), "a row came back"
+        if len(source) > len(older.source.get(name, source)):
+            continue  # a limit that `docs/cover.md` states: cover may be of rows that the older release never had
         gone = older.research.get(name, Counter()) - newer.research[name]
         for row, times in gone.items():
             if not next(each for each in since if not each.research[name][row]).explains(row):
