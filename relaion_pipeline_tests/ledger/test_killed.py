@@ -65,9 +65,14 @@ def test_killed_at_random_moments_of_a_re_release(tmp_path: Path) -> None:
     whole = time.monotonic() - start
     expected = undisturbed / "releases" / NEXT
     draw, at_work = random.Random(30), 0
-    for moment in range(MOMENTS):
-        root = copy(f"killed-{moment}")
-        at_work += killed(root, whole * draw.uniform(0.3, 1.0))
+    while at_work < MOMENTS:
+        root = copy("killed")
+        start = time.monotonic()
+        if not killed(root, whole * draw.uniform(0.2, 1.0)):  # the machine is faster now than it was
+            whole = time.monotonic() - start
+            shutil.rmtree(root)
+            continue
+        at_work += 1
         assert_whole(root / "releases" / first.name, standing)
         current = shared.current(root)
         assert current.name in {first.name, NEXT}
@@ -83,5 +88,3 @@ def test_killed_at_random_moments_of_a_re_release(tmp_path: Path) -> None:
         assert differing(shared.current(root), expected) == []
         assert differing(data_root.ledger, undisturbed / "private" / "ledger") == []
         shutil.rmtree(root)
-    print(f"\nkilled while at work: {at_work} of {MOMENTS}")
-    assert at_work >= MOMENTS // 2
