@@ -97,7 +97,7 @@ class Chain:
         if number % 5 == 1:  # a shard of its own, in the middle of the others
             dataset.shards[f"x/a{number}"] = self._rows(500)
         if number % 5 == 2:
-            above = draw.choice([(0.8, 0.3), (0.99, 0.6), (0.95, 0.45)])
+            above = [(0.8, 0.3), (0.99, 0.6), (0.95, 0.45)][number // 5 % 3]
             dataset.nsfw = {"research_above": above[0], "research_safe_above": above[1]}
         if number % 5 == 3:
             dataset.feeds.pop("more", None) or dataset.list_links("more", *self._some(3))
