@@ -109,9 +109,7 @@ class Chain:
         if header.counts != self.record.counts.get(f"{shard.subset}/{stem}"):
             yield "its verdicts count other rows than the release's record"
         try:
-            counted = verdicts.count(
-                pq.read_table(path), shard.rows, header.counts.not_screened_by_image, list(header.counts.listed_by_feed)
-            )
+            counted = verdicts.count(pq.read_table(path), shard.rows, header.counts.not_screened_by_image)
         except (OSError, pa.ArrowInvalid, KeyError):
             yield "its verdicts cannot be read"
             return

@@ -131,7 +131,7 @@ class Settler:
 
     def counts_by_subset(self, shards: Sequence[StockedShard]) -> dict[str, Counts]:
         """What the verdicts of `shards` counted."""
-        counts = {subset: Counts() for subset in self.settings.subsets}
+        counts = {subset: verdicts.no_rows(self.settings.feeds) for subset in self.settings.subsets}
         for shard in shards:
             header = verdicts.read_header(self.root.verdicts(shard.subset, shard.stem))
             if header is None:
@@ -170,7 +170,6 @@ class Settler:
             shard.columns.model_dump(),
             record.content,
             record.not_screened_by_image,
-            sorted(self.settings.feeds),
             self.settings.removals.max_listed_share,
             [waiver.model_dump(mode="json") for waiver in self.settings.returning()],
             code_version(SETTLING),
@@ -314,7 +313,7 @@ class Settler:
             source_sha256=shard.source_sha256,
             hidden_sha256=digest,
             effect_sha256=effect.hexdigest(),
-            counts=verdicts.count(settled, shard.rows, each.record.not_screened_by_image, sorted(self.settings.feeds)),
+            counts=verdicts.count(settled, shard.rows, each.record.not_screened_by_image),
         )
         path = self.root.verdicts(shard.subset, shard.stem)
         make_private(path.parent)

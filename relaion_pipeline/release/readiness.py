@@ -10,6 +10,7 @@ from relaion_pipeline.ledger.settling import Settler
 from relaion_pipeline.release import editions, versions
 from relaion_pipeline.release.editions import StagedShard
 from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.screening import verdicts
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.shards.stock import StockedShard
 from relaion_pipeline.verification import evidence as evidence_files
@@ -43,7 +44,7 @@ def check(inputs: Inputs, settler: Settler, verifier: Verifier) -> Ready:
         ReleaseRefusedError: something is missing, behind, or did not pass.
     """
     staged, found, behind = [], [], []
-    counts = {subset: Counts() for subset in inputs.settings.subsets}
+    counts = {subset: verdicts.no_rows(inputs.settings.feeds) for subset in inputs.settings.subsets}
     by_shard = {}
     for shard in inputs.shards:
         header = settler.header(shard)

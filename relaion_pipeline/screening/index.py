@@ -90,9 +90,9 @@ def writing(
         writers = [stack.enter_context(_ShardWriter(root, shard, asked, salt)) for shard in shards]
 
         def add(connection: duckdb.DuckDBPyConnection) -> None:
-            spellings = "SELECT file, fingerprint FROM spelled UNION SELECT file, fingerprint FROM spelled_hosts"
+            spellings = "SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts"
             for place, column in _by_file(connection, f"{spellings} ORDER BY file, fingerprint"):
-                writers[place].add_spellings(column)
+                writers[place].add_spellings(_without_repetition(column))
             for place, column in _by_file(connection, "SELECT file, link_key FROM link_keys ORDER BY file, link_key"):
                 writers[place].add_links(column)
 
@@ -106,6 +106,11 @@ def _by_file(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tupl
     places, starts = np.unique(files, return_index=True)
     for place, start, end in zip(places, starts, [*starts[1:], len(files)], strict=True):
         yield int(place), column.slice(start, end - start)
+
+
+def _without_repetition(ordered: pa.Array) -> pa.Array:
+    values = ordered.to_numpy()
+    return ordered.filter(pa.array(np.concatenate([[True], values[1:] != values[:-1]])))
 
 
 class _ShardWriter:
@@ -195,9 +200,10 @@ def _spell_links(connection: duckdb.DuckDBPyConnection, relation: str, asked: fr
         rows.create_keys(connection, in_python, columns, rows.forms(names))
         for kind in kinds:
             _insert(connection, f"SELECT file, row, {kind}::ubigint AS fingerprint FROM odd_keys")
-            if form != SAFE_BROWSING:
-                keyed = rows.keys_in_sql(relation, names, partial(keys.link_fingerprint_sql, kind))
-                _insert(connection, f"SELECT file, row, key AS fingerprint FROM ({keyed})")
+        if form != SAFE_BROWSING:
+            # Each spelling is made once for all kinds: what stands in a list of keys may be several.
+            keyed = rows.keys_in_sql(relation, names, partial(_fingerprints_sql, kinds))
+            _insert(connection, f"SELECT file, row, key AS fingerprint FROM ({keyed})")
     if Question(Kind.LINK) in asked:
         fingerprint = keys.text_fingerprint_sql(salt, Kind.LINK, "spelled")
         rows.create_keys(connection, "FROM odd_links", {"key": fingerprint}, rows.match_keys)
@@ -214,6 +220,10 @@ def _spell_links(connection: duckdb.DuckDBPyConnection, relation: str, asked: fr
             "INSERT INTO spelled_hosts SELECT file, host, key::ubigint "
             "FROM (SELECT DISTINCT file, host FROM row_hosts) JOIN host_keys USING (host) WHERE key IS NOT NULL"
         )
+
+
+def _fingerprints_sql(kinds: list[Kind], spelled: str) -> str:
+    return ", ".join(keys.link_fingerprint_sql(kind, spelled) for kind in kinds)
 
 
 def runs(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[None]:

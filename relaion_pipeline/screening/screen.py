@@ -25,7 +25,7 @@ from relaion_pipeline.screening import findings, index, matching, verdicts
 from relaion_pipeline.screening.findings import FINDINGS, Record
 from relaion_pipeline.screening.index import IMAGE_KINDS, Question
 from relaion_pipeline.screening.keywords import Keywords
-from relaion_pipeline.screening.verdicts import BIT, RULE_BITS, Reason
+from relaion_pipeline.screening.verdicts import BIT, LISTED_BITS, RULE_BITS, Reason
 from relaion_pipeline.settings import Columns, MissingScore, Settings
 from relaion_pipeline.shards.stock import StockedShard
 
@@ -241,7 +241,7 @@ class Screener:
         with database.asking(f"screening {named}"):
             matching.create_source(connection, [shard.parquet for shard in shards], columns, image_kinds)
             not_screened = self._judge(connection, together, image_kinds)
-            self._create_suspect_rows(connection, shards)
+            self._create_suspect_rows(connection, together)
             connection.execute(
                 "CREATE OR REPLACE TEMP TABLE candidates AS "
                 "FROM source SEMI JOIN (SELECT file, row FROM suspect_rows) AS named USING (file, row)"
@@ -264,6 +264,10 @@ class Screener:
                 f"CREATE OR REPLACE TEMP TABLE flagged AS SELECT file_index::integer AS file, row, "
                 f"(bits & {RULE_BITS})::usmallint AS bits, link_key, row_key "
                 f"FROM read_parquet([{known}]) WHERE bits & {RULE_BITS} <> 0"
+            )
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE known_listed AS SELECT file_index::integer AS file, row "
+                f"FROM read_parquet([{known}]) WHERE bits & {LISTED_BITS} <> 0"
             )
             return [record.not_screened_by_image for record in records]
         counted = matching.count_rows(connection, image_kinds)
@@ -295,12 +299,14 @@ class Screener:
         )
         findings.write(self.root, shard.subset, shard.stem, found, record)
 
-    def _create_suspect_rows(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> None:
+    def _create_suspect_rows(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> None:
         """Fill `hit_marks`, entries that can name a row, and `suspect_rows`, the rows.
 
         These are `hit_marks (file, feed, kind, fingerprint, mark)` and `suspect_rows (file, row, kind)`. Writes the
-        shards' indexes on the way, unless they stand: then only what they say is listed is looked for.
+        shards' indexes on the way, unless they stand: then only what they say is listed is looked for; and where
+        findings are known, only what changed lists name, since the rows that others name are known.
         """
+        shards = [shard for shard, _ in together]
         salt, asked, most = self.blocklist.lists.salt, self._questions(shards[0]), max(shard.rows for shard in shards)
         connection.execute("CREATE OR REPLACE TEMP TABLE suspect_rows (file integer, row bigint, kind utinyint)")
         connection.execute(
@@ -310,13 +316,27 @@ class Screener:
 
         def add_hits(fingerprints: str) -> None:
             connection.execute(
-                "INSERT INTO hit_marks SELECT file, feed, kind, fingerprint, mark FROM blocklist.fingerprints JOIN "
-                f"(SELECT DISTINCT file, fingerprint FROM {fingerprints}) AS here USING (fingerprint)"
+                f"CREATE OR REPLACE TEMP TABLE here AS SELECT DISTINCT file, fingerprint FROM {fingerprints} "
+                "SEMI JOIN blocklist.fingerprints USING (fingerprint)"
+            )
+            connection.execute(
+                "INSERT INTO hit_marks SELECT file, feed, kind, fingerprint, mark "
+                "FROM blocklist.fingerprints JOIN here USING (fingerprint)"
             )
 
         if self._index_answers(shards[0]):
             add_hits(self._spellings(shards))
-            listed = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM hit_marks").fetchall()}
+            hits = connection.execute(
+                "SELECT DISTINCT name, kind FROM hit_marks JOIN blocklist.feeds ON id = feed"
+            ).fetchall()
+            looked_for = {feed for _, record in together if record for feed in self._changed_feeds(record)}
+            known = [record for _, record in together if record is not None]
+            listed = {kind for feed, kind in hits if not known or feed in looked_for}
+            if known:
+                connection.execute(
+                    "INSERT INTO suspect_rows SELECT file, row, kind FROM known_listed, "
+                    "(SELECT DISTINCT kind FROM hit_marks)"
+                )
             wanted = frozenset(question for question in asked if kind_id(question.kind) in listed)
             for _ in index.runs(connection, most) if wanted else ():
                 index.spell(connection, "run", wanted, salt, with_links=False)

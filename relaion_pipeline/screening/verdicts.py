@@ -4,6 +4,7 @@ A verdict never holds a link or a text: a row number, reasons, feeds and the spe
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -113,8 +114,8 @@ class Header:
     counts: Counts
 
 
-def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list[str]) -> Counts:
-    """Count `verdicts` of a shard of `rows` rows; every feed and reason is named, also with none."""
+def count(verdicts: pa.Table, rows: int, not_screened_by_image: int) -> Counts:
+    """Count `verdicts` of a shard of `rows` rows; every reason is named, and each feed that lists a row."""
     bits = verdicts.column("reasons").to_numpy()
     removed = {}
     uncounted = np.ones(len(bits), dtype=bool)
@@ -122,7 +123,6 @@ def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list
         first = uncounted & ((bits & BIT[reason]) != 0)
         removed[str(reason)] = int(first.sum())
         uncounted &= ~first
-    listed_by_feed = dict.fromkeys(feeds, 0)
     named, counts = np.unique(
         verdicts.filter(pa.array((bits & LISTED_BITS) != 0))
         .column("feeds")
@@ -132,7 +132,7 @@ def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list
         .astype(str),
         return_counts=True,
     )
-    listed_by_feed.update({str(feed): int(number) for feed, number in zip(named, counts, strict=True)})
+    listed_by_feed = {str(feed): int(number) for feed, number in zip(named, counts, strict=True)}
     return Counts(
         rows=rows,
         kept={
@@ -144,6 +144,11 @@ def count(verdicts: pa.Table, rows: int, not_screened_by_image: int, feeds: list
         listed_by_feed=listed_by_feed,
         not_screened_by_image=not_screened_by_image,
     )
+
+
+def no_rows(feeds: Iterable[str]) -> Counts:
+    """Counts of nothing, in which every feed is named: a shard's name those that list a row of it."""
+    return Counts(listed_by_feed=dict.fromkeys(sorted(feeds), 0))
 
 
 def write(path: Path, verdicts: pa.Table, header: Header) -> None:

@@ -273,7 +273,7 @@ class Verifier:
             if indexed:
                 missing = connection.execute(
                     f"""
-                    SELECT place, count(*) FROM (SELECT DISTINCT file // 2 AS place, fingerprint FROM {all_spelled})
+                    SELECT place, count(*) FROM (SELECT file // 2 AS place, fingerprint FROM {all_spelled})
                     ANTI JOIN (
                         SELECT file_index::integer AS place, fingerprint FROM read_parquet([{spellings}])
                     ) AS known USING (place, fingerprint) GROUP BY place

@@ -36,7 +36,7 @@ TABLE = table(
 
 
 def test_every_row_counts_once_by_its_first_reason():
-    counts = verdicts.count(TABLE, rows=20, not_screened_by_image=3, feeds=["a", "b", "c"])
+    counts = verdicts.count(TABLE, rows=20, not_screened_by_image=3)
     assert {reason: rows for reason, rows in counts.removed.items() if rows} == {
         "listed_image": 1,
         "listed_link": 1,
@@ -50,14 +50,15 @@ def test_every_row_counts_once_by_its_first_reason():
     assert sum(counts.removed.values()) == len(TABLE)
     assert counts.kept == {"research": 20 - 5, "research-safe": 20 - 7}
     assert counts.listed == 2
-    assert counts.listed_by_feed == {"a": 1, "b": 2, "c": 0}
+    assert counts.listed_by_feed == {"a": 1, "b": 2}
     assert counts.not_screened_by_image == 3
 
 
 def test_no_verdicts():
-    counts = verdicts.count(table(), rows=5, not_screened_by_image=0, feeds=["a"])
+    counts = verdicts.count(table(), rows=5, not_screened_by_image=0)
     assert counts.kept == {"research": 5, "research-safe": 5}
-    assert counts.listed_by_feed == {"a": 0}
+    assert counts.listed_by_feed == {}
+    assert (verdicts.no_rows(["b", "a"]) + counts).listed_by_feed == {"a": 0, "b": 0}
     assert not any(counts.removed.values())
 
 
@@ -71,7 +72,7 @@ def test_only_scores_leave_a_row_in_research():
 
 
 def test_counts_add_up():
-    one = verdicts.count(TABLE, 20, 3, ["a", "b"])
+    one = verdicts.count(TABLE, 20, 3)
     both = one + one + Counts()
     assert both.rows == 40
     assert both.kept == {"research": 30, "research-safe": 26}
@@ -80,7 +81,7 @@ def test_counts_add_up():
 
 
 def test_a_file_says_what_it_is(tmp_path):
-    header = Header("key", "source", "hidden", "effect", verdicts.count(TABLE, 10, 3, ["a", "b"]))
+    header = Header("key", "source", "hidden", "effect", verdicts.count(TABLE, 10, 3))
     path = tmp_path / "private" / "verdicts" / "one.parquet"
     verdicts.write(path, TABLE, header)
     assert verdicts.read_header(path) == header
