@@ -121,7 +121,10 @@ def _read_feed(name: str, settings: Settings, root: DataRoot) -> ListedFeed:
         make_private(path.parent)
         guard = Guard(name, feed, waived=waived)
         kinds = set()
-        with written_whole(path) as temporary, pq.ParquetWriter(temporary, LISTED, compression="zstd") as writer:
+        with (
+            written_whole(path) as temporary,
+            pq.ParquetWriter(temporary, LISTED, use_dictionary=["kind"], compression="none") as writer,  # noise
+        ):
             for batch in loading.load(name, feed, root.path):
                 for kind, digested, fingerprint, mark in _keyed(batch, guard, compiling.salt_of(root)):
                     kinds.add(kind)
