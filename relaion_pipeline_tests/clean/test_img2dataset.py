@@ -58,9 +58,15 @@ class Images(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class PatientServer(http.server.ThreadingHTTPServer):
+    """Lets all of img2dataset's connections wait on a busy machine; by default five may."""
+
+    request_queue_size = 256
+
+
 @pytest.fixture
 def served() -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Images) as server:
+    with PatientServer(("127.0.0.1", 0), Images) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
@@ -75,6 +81,7 @@ def test_its_own_output(form: str, served: int, tmp_path: Path) -> None:
     command = [PYTHON, "-c", code, "--url_list", tmp_path / "in.parquet", "--input_format", "parquet"]
     command += ["--url_col", "URL", "--caption_col", "TEXT", "--output_folder", tmp_path / "copy", "--image_size", "32"]
     command += ["--output_format", form, "--number_sample_per_shard", "100", "--processes_count", "1"]
+    command += ["--thread_count", "8", "--timeout", "60", "--retries", "3"]
     answer = subprocess.run([str(each) for each in command], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr[-2_000:]
     gone = set(range(0, ROWS, 5))
