@@ -100,29 +100,6 @@ def test_killed_while_a_release_is_put_together(root, where):
     assert_completes(root, before)
 
 
-@pytest.mark.slow
-def test_killed_at_random_moments(tmp_path):
-    made = sample.generate(tmp_path / "data", rows=20_000, seed=4)
-    root = DataRoot.at(made.data_root)
-    start = time.monotonic()
-    assert shared.run_apart("release", "--data", root.path).returncode == 0
-    whole = time.monotonic() - start
-    chance = random.Random(20)
-    killed = 0
-    for _ in range(20):
-        change_inputs(root, chance)
-        before = standing(root)
-        end = time.monotonic() + chance.uniform(0.2, 1.0) * whole
-        killed += kill_when(root, lambda end=end: time.monotonic() > end)
-        if shared.current(root.path) == before[0]:
-            assert_standing(root, before)
-            assert_completes(root, before)
-        else:
-            assert shared.release(root.path).exit_code == 0
-    assert killed >= 10
-    assert shared.verify(root.path).exit_code == 0
-
-
 def test_two_at_once(root):
     """One makes the release; the other says who holds the data root. It is stopped to be sure that it holds it."""
     change_inputs(root, random.Random("two"))
