@@ -8,7 +8,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import duckdb
 import numpy as np
@@ -27,7 +26,7 @@ from relaion_pipeline.screening.index import IMAGE_KINDS, Question
 from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.screening.verdicts import BIT, LISTED_BITS, RULE_BITS, Reason
 from relaion_pipeline.settings import Columns, MissingScore, Settings
-from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.shards.stock import StockedShard, asked_together
 
 _Known = tuple[StockedShard, Record | None]
 
@@ -219,19 +218,12 @@ class Screener:
 
     def _grouped(self, to_read: Sequence[_Known]) -> Iterator[list[_Known]]:
         """Group shards that can be asked about together: alike, known as far, and no more than a run of rows."""
-
-        def kind(each: _Known) -> tuple[object, ...]:
-            shard, record = each
-            return shard.columns, shard.schema_sha256, record is None, self._index_answers(shard)
-
-        for _, alike in groupby(to_read, kind):
-            together: list[_Known] = []
-            for each in alike:
-                if together and sum(shard.rows for shard, _ in [*together, each]) > index.RUN_ROWS:
-                    yield together
-                    together = []
-                together.append(each)
-            yield together
+        return asked_together(
+            to_read,
+            lambda each: each[0],
+            most=index.RUN_ROWS,
+            kind_of=lambda each: (each[1] is None, self._index_answers(each[0])),
+        )
 
     def _read(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> None:
         """Find the rows of shards that lists or rules name. A record says that rules found the same before."""

@@ -70,14 +70,23 @@ def take_stock(shard: Shard, subset: Subset, root: DataRoot, digests: DigestCach
     return stocked
 
 
-def asked_together(items: Sequence[Item], shard_of: Callable[[Item], StockedShard]) -> Iterator[list[Item]]:
-    """Group what one statement can ask about: shards of the same columns, at most `ROWS_PER_QUESTION` rows."""
-    for _, alike in groupby(items, key=lambda item: (shard_of(item).columns, shard_of(item).schema_sha256)):
+def asked_together(
+    items: Sequence[Item],
+    shard_of: Callable[[Item], StockedShard],
+    most: int = ROWS_PER_QUESTION,
+    kind_of: Callable[[Item], object] = lambda _: None,
+) -> Iterator[list[Item]]:
+    """Group what one statement can ask about: shards of the same columns and kind, at most `most` rows."""
+
+    def key(item: Item) -> tuple[object, ...]:
+        return shard_of(item).columns, shard_of(item).schema_sha256, kind_of(item)
+
+    for _, alike in groupby(items, key):
         together: list[Item] = []
         rows = 0
         for item in alike:
             rows += shard_of(item).rows
-            if together and rows > ROWS_PER_QUESTION:
+            if together and rows > most:
                 yield together
                 together, rows = [], shard_of(item).rows
             together.append(item)

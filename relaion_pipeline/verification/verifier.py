@@ -6,11 +6,10 @@ every kept row. Once that is proved of these very bytes, a new list can be held 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -30,7 +29,7 @@ from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.screening.verdicts import RESEARCH_BITS
 from relaion_pipeline.settings import Columns, Settings
 from relaion_pipeline.shards import ShardError, open_parquet, schema_digest, sha256_file
-from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.shards.stock import StockedShard, asked_together
 from relaion_pipeline.verification import evidence as evidence_files
 from relaion_pipeline.verification.evidence import Evidence
 from relaion_pipeline.verification.listed import Listed, hex_key
@@ -96,7 +95,7 @@ class Verifier:
             if left:
                 with database.asking("reading the lists for verification"):
                     self.listed.open(connection)
-            for together in _grouped(left):
+            for together in asked_together(left, lambda files: files.shard, most=index.RUN_ROWS):
                 found |= self._verify_together(connection, together, digests)
                 for files in together:
                     progress(files.shard.rows)
@@ -405,18 +404,6 @@ class Verifier:
 
 def _written(question: index.Question) -> str:
     return f"{question.kind}:{question.form}"
-
-
-def _grouped(published: Sequence[Published]) -> Iterator[list[Published]]:
-    """Group files that can be read together: of shards alike, and no more than a run of rows."""
-    for _, alike in groupby(published, key=lambda files: (files.shard.columns, files.shard.schema_sha256)):
-        together: list[Published] = []
-        for files in alike:
-            if together and sum(each.shard.rows for each in [*together, files]) > index.RUN_ROWS:
-                yield together
-                together = []
-            together.append(files)
-        yield together
 
 
 @dataclass
