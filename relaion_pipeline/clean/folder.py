@@ -59,7 +59,7 @@ def _judged(
     source: Path, samples: list[tuple[str, list[str]]], by_json: JsonJudge, beside: Beside | None
 ) -> Iterator[bool]:
     jsons = {key: f"{key}.json" for key, files in samples if f"{key}.json" in files}
-    given = [(name, _content(source / name)) for name in jsons.values()]
+    given = ((name, _content(source / name)) for name in jsons.values())
     going = dict(zip(jsons, by_json.goes(given), strict=True))
     for key, files in samples:
         if key not in going and (beside is None or key not in beside.known()):

@@ -1,7 +1,7 @@
 """Judging samples of img2dataset by the JSON that each carries."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ class JsonJudge:
         self._where = where
         self._pair: Pair | None = None
 
-    def goes(self, given: Sequence[tuple[str, bytes]]) -> list[bool]:
+    def goes(self, given: Iterable[tuple[str, bytes]]) -> list[bool]:
         """For each JSON, whether its sample goes; with each comes what to call it in an error.
 
         Raises:
@@ -49,8 +49,8 @@ class JsonJudge:
 
 def key_of(name: str) -> str:
     """A sample's name as webdataset has it: of its files' names all up to the first dot after the last slash."""
-    folder, slash, last = name.rpartition("/")
-    return folder + slash + last.partition(".")[0]
+    dot = name.find(".", name.rfind("/") + 1)
+    return name if dot < 0 else name[:dot]
 
 
 def _as_text(value: Any) -> str | None:

@@ -6,11 +6,12 @@ text stand in its `.json`, or in the table beside the tar.
 
 import mmap
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, Final, NamedTuple, Self
@@ -24,10 +25,11 @@ from relaion_pipeline.clean.work import Work
 _BLOCK: Final = 512
 _ZEROS: Final = bytes(_BLOCK)
 _RECORD: Final = 20 * _BLOCK
-_SAMPLES_AT_ONCE = 512
+_SAMPLES_AT_ONCE = 2048
 _MAX_HEADER = 1 << 20
-_MAPPED_BYTES = 64 << 20
 _COPY_BYTES = 64 << 20
+_STRETCHES_AHEAD = 1024  # that the reader may be ahead of the copying thread
+_SWITCH_SECONDS = 0.0005
 
 # One for the next member: pax records and GNU's long names. Others stand for themselves.
 _FOR_NEXT = frozenset(b"xLK")
@@ -110,6 +112,7 @@ class _Samples:
             waiting.append(list(group))
             if len(waiting) == _SAMPLES_AT_ONCE:
                 yield from self._decide(waiting)
+                _drop(self._content, waiting[0][0].start, waiting[-1][-1].end)
                 waiting = []
         yield from self._decide(waiting)
 
@@ -130,13 +133,10 @@ class _Samples:
         """Judge a sample whose JSON does not lie beside it: by the table, or by a JSON elsewhere in the tar."""
         if self._elsewhere is None:
             self._elsewhere = {}
-            jsons: list[Member] = []
-            for member in _members(self._source, self._content):
-                jsons += [member] if _is_json(member) else []
-                if len(jsons) == _SAMPLES_AT_ONCE:
-                    self._note(jsons)
-                    jsons = []
-            self._note(jsons)
+            members = _members(self._source, self._content)
+            while together := list(islice(members, _SAMPLES_AT_ONCE)):
+                self._note([each for each in together if _is_json(each)])
+                _drop(self._content, together[0].start, together[-1].end)
         if key in self._elsewhere:
             return self._elsewhere[key]
         if self._beside is not None and key in self._beside.known():
@@ -152,11 +152,10 @@ class _Samples:
             self._elsewhere[member.key] = self._elsewhere.get(member.key, False) or goes
 
     def _judge(self, jsons: list[Member]) -> list[bool]:
-        given = []
-        for member in jsons:
-            content = self._content[member.content : member.content + min(member.size, MAX_JSON)]
-            given.append((f"the .json at byte {member.start}", content))
-        return self._by_json.goes(given)
+        return self._by_json.goes(
+            (f"the .json at byte {each.start}", self._content[each.content : each.content + min(each.size, MAX_JSON)])
+            for each in jsons
+        )
 
 
 def _is_json(member: Member) -> bool:
@@ -169,12 +168,12 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
     name: str | None = None
     real_size: int | None = None
     headers: list[bytes] = []
-    size, dropped = len(tar), 0
+    size = len(tar)
     while True:
         header = tar[place : place + _BLOCK]
         if len(header) < _BLOCK:
             raise CleanError(f"{source}: cut short at byte {place}; fetch it again")
-        if header == _ZEROS:
+        if not header[0] and header == _ZEROS:
             break
         headers.append(header)
         kind = header[156]
@@ -184,7 +183,7 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
             raise _damaged(source, place) from None
         content = place + _BLOCK
         if kind in _FOR_NEXT:
-            end = content + -(-length // _BLOCK) * _BLOCK
+            end = content + (length + _BLOCK - 1) // _BLOCK * _BLOCK
             extra_name, extra_size = _extension(source, tar, kind, content, length)
             name = extra_name if extra_name is not None else name
             real_size = extra_size if extra_size is not None else real_size
@@ -193,7 +192,7 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
         if kind in _REFUSED:
             raise CleanError(f"{source}: a link or a sparse file at byte {place}; unpack and pack the tar without any")
         length = real_size if real_size is not None else 0 if kind in _WITHOUT_CONTENT else length
-        end = content + -(-length // _BLOCK) * _BLOCK
+        end = content + (length + _BLOCK - 1) // _BLOCK * _BLOCK
         if end > size:
             raise CleanError(f"{source}: cut short in the member at byte {place}; fetch it again")
         name = name if name is not None else _name(header)
@@ -201,7 +200,6 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
         if len(headers) >= _SAMPLES_AT_ONCE:
             _check(source, headers)
             headers.clear()
-        dropped = _drop(tar, dropped, place)
         yield Member(start, content, length, end, name, key)
         place = start = end
         name = real_size = None
@@ -286,14 +284,11 @@ def _mapped(file: IO[bytes], source: Path) -> Iterator[mmap.mmap]:
         yield content
 
 
-def _drop(tar: mmap.mmap, start: int, end: int) -> int:
-    """Unmap pages that were read: else memory would grow with the tar. Returns where the next are to be dropped."""
-    if end - start < _MAPPED_BYTES:
-        return start
-    end -= end % mmap.PAGESIZE
+def _drop(tar: mmap.mmap, start: int, end: int) -> None:
+    """Unmap pages that were read: else memory would grow with the tar."""
+    start -= start % mmap.PAGESIZE
     if hasattr(mmap, "MADV_DONTNEED"):  # not on every system
         tar.madvise(mmap.MADV_DONTNEED, start, end - start)
-    return end
 
 
 class _Writer:
@@ -324,9 +319,13 @@ class _Writer:
             self._file.truncate(-(-end // _RECORD) * _RECORD if pad else end)
 
     def __enter__(self) -> Self:
+        # Between two stretches the copying thread needs the interpreter, and would wait 5 ms for the reader to let go.
+        self._switching = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
+        sys.setswitchinterval(self._switching)
         self._pool.shutdown(cancel_futures=True)
         self._syncing.shutdown(cancel_futures=True)
         if self._file is not None:
@@ -337,7 +336,7 @@ class _Writer:
             self._running.append(self._pool.submit(_copy, self._source, self._file.fileno(), self._start, self._end))
             if self._synced is None or self._synced.done():  # the disk works while we do; the end then waits less
                 self._synced = self._syncing.submit(os.fdatasync, self._file.fileno())
-        if len(self._running) > 8:  # noqa: PLR2004 - enough to be busy
+        if len(self._running) > _STRETCHES_AHEAD:
             self._running.pop(0).result()
 
 
