@@ -79,9 +79,9 @@ class Blocklist:
         return Lists(frozenset(self.feeds_by_kind), forms, compiling.salt_of(self.root))
 
     def open(self, connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> Lists:
-        """Make what rows are compared with, of the feeds `names` or of all.
+        """Make what indexes are asked about: the feeds `names`, or all.
 
-        `blocklist.feeds (id, name, link_form)` names the feeds; `blocklist.fingerprints (feed, kind, fingerprint,
+        `blocklist.feeds (id, name, link_form)` names all feeds; `blocklist.fingerprints (feed, kind, fingerprint,
         mark)` holds every entry: a shard that has the fingerprint can have rows that the entry names, and `mark` stands
         for the entry. `find_suspects` makes a table of keys for each kind.
         """
@@ -92,21 +92,21 @@ class Blocklist:
                 "INSERT INTO blocklist.feeds VALUES (?, ?, ?)", [number, feed.name, self.link_forms[feed.name]]
             )
         wanted = [number for number, feed in enumerate(self.feeds) if names is None or feed.name in names]
-        connection.execute(f"CREATE OR REPLACE VIEW blocklist.entries AS {self._entries(wanted)}")
         connection.execute(
             "CREATE OR REPLACE TABLE blocklist.fingerprints AS "
-            "SELECT feed, kind, fingerprint, mark FROM blocklist.entries"
+            f"SELECT feed, kind, fingerprint, mark FROM ({self._entries(wanted)})"
         )
         return self.lists
 
     def find_suspects(self, connection: duckdb.DuckDBPyConnection, fingerprints: str) -> None:
-        """Fill a table `blocklist.<kind> (key, feed)` for each kind with the entries that have one of `fingerprints`.
+        """Fill a table `blocklist.<kind> (key, feed)` for each kind with entries of any feed that have a fingerprint.
 
-        That is the name of a relation with a column `fingerprint`. A suspect prefix brings its host along.
+        The table `suspects` holds them all, with `kind` and `fingerprint`. `fingerprints` is a relation with a column
+        `fingerprint`. A suspect prefix brings its host along.
         """
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE suspects AS SELECT * FROM blocklist.entries SEMI JOIN {fingerprints} "
-            "USING (fingerprint)"
+            f"CREATE OR REPLACE TEMP TABLE suspects AS "
+            f"FROM ({self._entries(range(len(self.feeds)))}) SEMI JOIN {fingerprints} AS named USING (fingerprint)"
         )
         for kind in COMPILED_KINDS:
             found = f"SELECT key, feed FROM suspects WHERE kind = {kind_id(kind)}"

@@ -40,8 +40,9 @@ from relaion_pipeline.screening.verdicts import (
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards.stock import StockedShard
 
-_FACTORS = (2, 16, 128)
-"""How many candidates are drawn for each row of cover that is needed; more only if too many had links that recur."""
+_ATTEMPTS = ((cover.NEAR_LEVELS, 2), (cover.LEVELS, 2), (cover.LEVELS, 16), (cover.LEVELS, 128))
+"""How alike cover may be, and how many candidates are drawn for each row that is needed: less alike ones only if too
+few are near, more only if too many had links that recur."""
 
 
 class SettlingError(Exception):
@@ -113,6 +114,8 @@ class Settler:
                     progress(each.shard.rows)
                 else:
                     touched.append(each)
+            for each in touched:
+                self._create_base(connection, each)
             chosen = self._cover(connection, touched)
             for each in touched:
                 self._write(connection, each, chosen[each.place])
@@ -175,6 +178,11 @@ class Settler:
             code_version(SETTLING),
         )
 
+    def _rows_key(self, shard: StockedShard) -> str:
+        """Digest of a shard's rows as `row`, `link_key` and `row_key` of verdicts name them."""
+        salt = compiling.salt_of(self.root)
+        return key_of(shard.source_sha256, shard.columns.model_dump(), salt.hex(), code_version(SETTLING))
+
     # What is remembered and where it is
 
     def _create_present(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[_Shard]) -> None:
@@ -222,46 +230,37 @@ class Settler:
     # One shard
 
     def _create_base(self, connection: duckdb.DuckDBPyConnection, each: _Shard) -> None:
-        """Fill `base (row, bits, feeds, forms, link_key, row_key)`: a shard's verdicts but for new cover."""
-        shard = each.shard
+        """Define `base_<place> (row, bits, feeds, forms, link_key, row_key)`: a shard's verdicts but for new cover."""
+        shard, base = each.shard, _base(each)
         own = literal(str(self.root.findings(shard.subset, shard.stem)))
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE base AS FROM read_parquet({own})")
+        connection.execute(f"CREATE TEMP VIEW {base} AS FROM read_parquet({own})")
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE lacking AS
             SELECT row_key, CASE WHEN coalesce(now.research, 0) < memory.research THEN 2 ELSE 1 END AS effect
             FROM memory LEFT JOIN (
                 SELECT row_key, count(*) AS safe, count_if(bits & {RESEARCH_BITS} <> 0) AS research
-                FROM base GROUP BY row_key
+                FROM {base} GROUP BY row_key
             ) AS now USING (row_key)
             WHERE subset = {literal(shard.subset)} AND shard = {literal(shard.stem)}
                 AND (coalesce(now.research, 0) < memory.research OR coalesce(now.safe, 0) < memory.safe)
             """
         )
-        ((beyond, lacking),) = connection.execute(
-            f"""
-            SELECT (SELECT count(*) FROM present LEFT JOIN (
-                SELECT link_key, count(*) AS rows FROM base WHERE bits & {LISTED_BITS} <> 0 GROUP BY link_key
-            ) AS listed USING (link_key) WHERE place = {each.place} AND present.rows > coalesce(listed.rows, 0)),
-            (SELECT count(*) FROM lacking)
-            """
-        ).fetchall()
-        if beyond or lacking:
-            self._add_others(connection, each)
+        ((lacking,),) = connection.execute("SELECT count(*) FROM lacking").fetchall()
+        listed = f"(FROM {base} WHERE bits & {LISTED_BITS} <> 0)"
+        if lacking or _links_beyond(connection, each, listed):
+            self._add_others(connection, each, everywhere=bool(lacking))
 
-    def _add_others(self, connection: duckdb.DuckDBPyConnection, each: _Shard) -> None:
-        """Add to `base` the rows that only the ledger or another row speaks against. Reads the shard."""
-        self._create_source(connection, each.shard)
-        salt = compiling.salt_of(self.root)
-        bit = BIT
+    def _add_others(self, connection: duckdb.DuckDBPyConnection, each: _Shard, *, everywhere: bool) -> None:
+        """Make `base_<place>` a table, with the rows that only the ledger or another row speaks against.
+
+        Reads the shard, unless the verdicts that stand name them all; `everywhere`: it is to be read in any case.
+        """
+        bit, base = BIT, _base(each)
         connection.execute(
             f"""
-            CREATE OR REPLACE TEMP TABLE base AS
-            WITH keyed AS (
-                SELECT row, {keys.private_link_key_sql(salt, "link")} AS link_key,
-                    {keys.private_row_key_sql(salt, "link", "text")} AS row_key
-                FROM source
-            ), others AS (
+            CREATE OR REPLACE TEMP TABLE settled AS
+            WITH keyed AS ({self._keyed(connection, each, everywhere=everywhere)}), others AS (
                 SELECT row, keyed.link_key, keyed.row_key, class, effect, recurring.feeds AS feeds
                 FROM keyed
                 LEFT JOIN (SELECT link_key, class FROM present WHERE place = {each.place}) AS here USING (link_key)
@@ -280,18 +279,40 @@ class Settler:
                     ELSE coalesce(base.feeds, []::varchar[]) END AS feeds,
                 coalesce(base.forms, []::varchar[]) AS forms,
                 coalesce(base.link_key, others.link_key) AS link_key, coalesce(base.row_key, others.row_key) AS row_key
-            FROM base FULL JOIN others USING (row)
+            FROM {base} AS base FULL JOIN others USING (row)
             """
         )
+        connection.execute(f"DROP VIEW {base}")
+        connection.execute(f"ALTER TABLE settled RENAME TO {base}")
 
-    def _create_source(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard) -> None:
+    def _keyed(self, connection: duckdb.DuckDBPyConnection, each: _Shard, *, everywhere: bool) -> str:
+        """SELECT of `row, link_key, row_key` of all rows whose link must go, or of all rows."""
+        shard, salt = each.shard, compiling.salt_of(self.root)
+        path = self.root.verdicts(shard.subset, shard.stem)
+        header = verdicts.read_header(path)
+        if header and header.rows_sha256 == self._rows_key(shard) and not everywhere:
+            connection.execute(
+                f"""
+                CREATE OR REPLACE TEMP TABLE named AS
+                SELECT row, any_value(link_key) AS link_key, any_value(row_key) AS row_key FROM (
+                    SELECT row, link_key, row_key FROM {_base(each)}
+                    UNION ALL SELECT row, link_key, row_key FROM read_parquet({literal(str(path))})
+                ) GROUP BY row
+                """
+            )
+            if not _links_beyond(connection, each, "named"):
+                return "FROM named"
         matching.create_source(connection, [shard.parquet], shard.columns, frozenset())
+        keyed = f"SELECT row, link, text, {keys.private_link_key_sql(salt, 'link')} AS link_key FROM source"
+        if not everywhere:
+            keyed = f"FROM ({keyed}) SEMI JOIN (FROM present WHERE place = {each.place}) AS here USING (link_key)"
+        row_key = keys.private_row_key_sql(salt, "link", "text")
+        return f"SELECT row, link_key, {row_key} AS row_key FROM ({keyed})"
 
     def _write(self, connection: duckdb.DuckDBPyConnection, each: _Shard, chosen: Sequence[cover.Candidate]) -> None:
         """Write a shard's verdicts. `chosen` is its new cover."""
         shard = each.shard
-        self._create_base(connection, each)
-        table = connection.sql("SELECT row, bits, feeds, forms, link_key, row_key FROM base ORDER BY row")
+        table = connection.sql(f"SELECT row, bits, feeds, forms, link_key, row_key FROM {_base(each)} ORDER BY row")
         settled = table.to_arrow_table().rename_columns(VERDICTS.names).cast(VERDICTS)
         if chosen:
             settled = _with_cover(settled, chosen)
@@ -311,6 +332,7 @@ class Settler:
         header = Header(
             key=self._key(shard, each.record),
             source_sha256=shard.source_sha256,
+            rows_sha256=self._rows_key(shard),
             hidden_sha256=digest,
             effect_sha256=effect.hexdigest(),
             counts=verdicts.count(settled, shard.rows, each.record.not_screened_by_image),
@@ -328,17 +350,17 @@ class Settler:
         share = self.settings.removals.max_listed_share
         chosen: dict[int, list[cover.Candidate]] = defaultdict(list)
         open_ones = list(touched) if share < 1 else []
-        for factor in _FACTORS:
+        for levels, factor in _ATTEMPTS:
             offers: dict[int, tuple[dict[cover.Cell, int], list[cover.Candidate]]] = {}
             for each in open_ones:
-                offer = self._offer(connection, each, share, factor)
+                offer = self._offer(connection, each, share, levels, factor)
                 if offer is not None:
                     offers[each.place] = offer
             unique = _unique_links(connection, [candidate for _, found in offers.values() for candidate in found])
             left = []
             for each in (each for each in open_ones if each.place in offers):
                 wanted, found = offers[each.place]
-                cover_of_shard = cover.choose(wanted, [row for row in found if row.link_key in unique])
+                cover_of_shard = cover.choose(wanted, [row for row in found if row.link_key in unique], levels)
                 if cover_of_shard is None:
                     left.append(each)
                 else:
@@ -354,14 +376,18 @@ class Settler:
         return chosen
 
     def _offer(
-        self, connection: duckdb.DuckDBPyConnection, each: _Shard, share: float, factor: int
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        each: _Shard,
+        share: float,
+        levels: Sequence[int],
+        factor: int,
     ) -> tuple[dict[cover.Cell, int], list[cover.Candidate]] | None:
         """What cover a shard needs, and which rows may serve; None if no row newly stands out."""
-        self._create_base(connection, each)
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE exposed AS
-            SELECT row, coalesce(covers, false) AS once_cover FROM base LEFT JOIN once_hidden USING (link_key)
+            SELECT row, coalesce(covers, false) AS once_cover FROM {_base(each)} LEFT JOIN once_hidden USING (link_key)
             WHERE bits & {LISTED_BITS | BIT[Reason.SAME_LINK]} <> 0 AND bits & {RULE_BITS & RESEARCH_BITS} = 0
             AND coalesce(covers, true)
             """
@@ -371,10 +397,11 @@ class Settler:
             return None
         if share == 0:
             return {(False, None, None, 0): 1}, []
-        self._create_source(connection, each.shard)
-        cover.create_pool(connection, each.shard.columns, compiling.salt_of(self.root))
+        shard = each.shard
+        matching.create_source(connection, [shard.parquet], shard.columns, frozenset())
+        cover.create_pool(connection, _base(each), shard.columns, compiling.salt_of(self.root), levels)
         wanted = cover.needed(cover.exposed_cells(connection), share)
-        return wanted, list(cover.candidates(connection, wanted, factor))
+        return wanted, list(cover.candidates(connection, wanted, levels, factor))
 
 
 def read_settlement(root: DataRoot) -> Settlement | None:
@@ -387,6 +414,20 @@ def read_settlement(root: DataRoot) -> Settlement | None:
 
 _HIDDEN_DIGEST = "count(*) || ':' || coalesce(sum(md5_number_upper(link_key || ':' || class)::hugeint), 0)"
 """SQL for the digest of `link_key, class`, in whatever order."""
+
+
+def _base(each: _Shard) -> str:
+    return f"base_{each.place}"
+
+
+def _links_beyond(connection: duckdb.DuckDBPyConnection, each: _Shard, accounted: str) -> bool:
+    """Whether a shard has links that must go more often than rows of `accounted` have them."""
+    ((beyond,),) = connection.execute(
+        "SELECT count(*) FROM present "
+        f"LEFT JOIN (SELECT link_key, count(*) AS rows FROM {accounted} GROUP BY link_key) AS known USING (link_key) "
+        f"WHERE place = {each.place} AND present.rows > coalesce(known.rows, 0)"
+    ).fetchall()
+    return bool(beyond)
 
 
 def _hidden_links(connection: duckdb.DuckDBPyConnection, shards: int) -> list[str]:

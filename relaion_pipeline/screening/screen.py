@@ -192,26 +192,30 @@ class Screener:
         to_read: Sequence[_Known],
         progress: Callable[[int], None],
     ) -> list[str]:
-        if not to_read:
-            return []
-        with database.asking("opening the blocklist"):
-            self.blocklist.open(connection)
         failures: list[str] = []
+        opened: frozenset[str] | None = None
         for together in self._grouped(to_read):
+            feeds = self._looked_for(together)
+            if feeds != opened:
+                with database.asking("opening the blocklist"):
+                    self.blocklist.open(connection, feeds)
+                opened = feeds
             try:
-                self._read(connection, together)
+                self._read(connection, together, feeds)
             except database.QueryError as error:
-                failures += [str(error)] if len(together) == 1 else self._read_apart(connection, together)
+                failures += [str(error)] if len(together) == 1 else self._read_apart(connection, together, feeds)
             for shard, _ in together:
                 progress(shard.rows)
         return failures
 
-    def _read_apart(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> list[str]:
+    def _read_apart(
+        self, connection: duckdb.DuckDBPyConnection, together: list[_Known], feeds: frozenset[str]
+    ) -> list[str]:
         """Screen one by one, so that a shard that cannot be read is named and the others are done."""
         failures = []
         for each in together:
             try:
-                self._read(connection, [each])
+                self._read(connection, [each], feeds)
             except database.QueryError as error:
                 failures.append(str(error))
         return failures
@@ -225,24 +229,31 @@ class Screener:
             kind_of=lambda each: (each[1] is None, self._index_answers(each[0])),
         )
 
-    def _read(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> None:
-        """Find the rows of shards that lists or rules name. A record says that rules found the same before."""
+    def _looked_for(self, together: list[_Known]) -> frozenset[str]:
+        """Feeds whose rows must be looked for: those that changed, if findings are known and the index answers."""
+        shard, known = together[0]
+        if known is not None and self._index_answers(shard):
+            return frozenset(feed for _, record in together if record for feed in self._changed_feeds(record))
+        return frozenset(self.settings.feeds)
+
+    def _read(self, connection: duckdb.DuckDBPyConnection, together: list[_Known], feeds: frozenset[str]) -> None:
+        """Find the rows of shards that lists or rules name, looking for what `feeds` list.
+
+        A record says that rules found the same before, and other feeds named no other rows.
+        """
         shards = [shard for shard, _ in together]
         named = shards[0].name if len(shards) == 1 else f"{len(shards)} shards of {shards[0].subset}"
         columns, image_kinds = shards[0].columns, self.image_kinds(shards[0])
         with database.asking(f"screening {named}"):
             matching.create_source(connection, [shard.parquet for shard in shards], columns, image_kinds)
             not_screened = self._judge(connection, together, image_kinds)
-            self._create_suspect_rows(connection, together)
-            connection.execute(
-                "CREATE OR REPLACE TEMP TABLE candidates AS "
-                "FROM source SEMI JOIN (SELECT file, row FROM suspect_rows) AS named USING (file, row)"
-            )
-            self.blocklist.find_suspects(connection, "hit_marks")
+            self._create_candidates(connection, together)
             matching.create_hits(connection, self.blocklist.lists, columns)
             _create_found(connection, self.blocklist.lists.salt)
-            for place, shard in enumerate(shards):
-                self._keep(connection, shard, place, not_screened[place])
+            for place, (shard, earlier) in enumerate(together):
+                then = earlier.hits if earlier else {}
+                hits = {name: _NO_HITS if name in feeds else then.get(name, _NO_HITS) for name in self.settings.feeds}
+                self._keep(connection, shard, place, not_screened[place], hits)
 
     def _judge(
         self, connection: duckdb.DuckDBPyConnection, together: list[_Known], image_kinds: frozenset[Kind]
@@ -272,8 +283,15 @@ class Screener:
             return [shard.rows for shard in shards]
         return [counted.get(place, (0, 0))[1] for place in range(len(shards))]
 
-    def _keep(self, connection: duckdb.DuckDBPyConnection, shard: StockedShard, place: int, not_screened: int) -> None:
-        """Write what was found of one shard."""
+    def _keep(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        shard: StockedShard,
+        place: int,
+        not_screened: int,
+        hits: dict[str, str],
+    ) -> None:
+        """Write what was found of one shard. `hits` are those of feeds that were not looked for."""
         found = _found(connection, place)
         self._stop_at_missing_scores(shard, found)
         self._write_entry_counts(shard, _entry_counts(connection, place))
@@ -284,64 +302,67 @@ class Screener:
         record = Record(
             rules=self.rules(shard),
             lists=self.blocklist.keys_by_feed,
-            hits=dict.fromkeys(self.settings.feeds, _NO_HITS) | dict(counted),
+            hits=hits | dict(counted),
             answered=self._answered(shard),
             content=_content(found),
             not_screened_by_image=not_screened,
         )
         findings.write(self.root, shard.subset, shard.stem, found, record)
 
-    def _create_suspect_rows(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> None:
-        """Fill `hit_marks`, entries that can name a row, and `suspect_rows`, the rows.
+    def _create_candidates(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> None:
+        """Fill `candidates`, the rows that entries may name, and the blocklist's tables with such entries.
 
-        These are `hit_marks (file, feed, kind, fingerprint, mark)` and `suspect_rows (file, row, kind)`. Writes the
-        shards' indexes on the way, unless they stand: then only what they say is listed is looked for; and where
-        findings are known, only what changed lists name, since the rows that others name are known.
+        `suspect_rows (file, row, kind)` says by what kinds of entries. Also fills `hit_marks (file, feed, kind,
+        fingerprint, mark)` with the entries of opened feeds that a shard's index knows. An index that does not answer
+        is written on the way.
         """
         shards = [shard for shard, _ in together]
-        salt, asked, most = self.blocklist.lists.salt, self._questions(shards[0]), max(shard.rows for shard in shards)
-        connection.execute("CREATE OR REPLACE TEMP TABLE suspect_rows (file integer, row bigint, kind utinyint)")
+        connection.execute("CREATE OR REPLACE TEMP TABLE named_rows (file integer, row bigint)")
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE hit_marks "
             "(file integer, feed usmallint, kind utinyint, fingerprint ubigint, mark ubigint)"
         )
-
-        def add_hits(fingerprints: str) -> None:
-            connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE here AS SELECT DISTINCT file, fingerprint FROM {fingerprints} "
-                "SEMI JOIN blocklist.fingerprints USING (fingerprint)"
-            )
-            connection.execute(
-                "INSERT INTO hit_marks SELECT file, feed, kind, fingerprint, mark "
-                "FROM blocklist.fingerprints JOIN here USING (fingerprint)"
-            )
-
+        if together[0][1] is not None:
+            connection.execute("INSERT INTO named_rows FROM known_listed")
         if self._index_answers(shards[0]):
-            add_hits(self._spellings(shards))
-            hits = connection.execute(
-                "SELECT DISTINCT name, kind FROM hit_marks JOIN blocklist.feeds ON id = feed"
-            ).fetchall()
-            looked_for = {feed for _, record in together if record for feed in self._changed_feeds(record)}
-            known = [record for _, record in together if record is not None]
-            listed = {kind for feed, kind in hits if not known or feed in looked_for}
-            if known:
-                connection.execute(
-                    "INSERT INTO suspect_rows SELECT file, row, kind FROM known_listed, "
-                    "(SELECT DISTINCT kind FROM hit_marks)"
-                )
-            wanted = frozenset(question for question in asked if kind_id(question.kind) in listed)
-            for _ in index.runs(connection, most) if wanted else ():
-                index.spell(connection, "run", wanted, salt, with_links=False)
-                _add_suspects(connection, wanted)
-            return
+            self._ask_index(connection, shards)
+        else:
+            self._write_index(connection, shards)
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE candidates AS FROM source SEMI JOIN named_rows USING (file, row)"
+        )
+        # Unless all feeds were looked for, others may name these rows, too.
+        asked = self._questions(shards[0])
+        index.spell(connection, "candidates", asked, self.blocklist.lists.salt, with_links=False)
+        self.blocklist.find_suspects(connection, _SPELLED)
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE suspect_rows AS "
+            "SELECT DISTINCT file, row, kind FROM spelled JOIN suspects USING (fingerprint)"
+        )
+        if _by_host(asked):
+            connection.execute(
+                "INSERT INTO suspect_rows SELECT DISTINCT file, row, kind FROM row_hosts "
+                "JOIN (FROM spelled_hosts JOIN suspects USING (fingerprint)) AS named USING (file, host)"
+            )
+
+    def _ask_index(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> None:
+        """Add to `hit_marks` and `named_rows` what the index says is listed; only such kinds are looked for."""
+        _add_hits(connection, self._spellings(shards))
+        listed = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM hit_marks").fetchall()}
+        wanted = frozenset(each for each in self._questions(shards[0]) if kind_id(each.kind) in listed)
+        for _ in index.runs(connection, max(shard.rows for shard in shards)) if wanted else ():
+            index.spell(connection, "run", wanted, self.blocklist.lists.salt, with_links=False)
+            _add_named_rows(connection, wanted)
+
+    def _write_index(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> None:
+        """Add to `hit_marks` and `named_rows` what is listed, and write the shards' indexes on the way."""
+        asked, salt = self._questions(shards[0]), self.blocklist.lists.salt
         with index.writing(self.root, shards, asked, salt) as add_to_index:
-            for _ in index.runs(connection, most):
+            for _ in index.runs(connection, max(shard.rows for shard in shards)):
                 index.spell(connection, "run", asked, salt, with_links=True)
                 add_to_index(connection)
-                add_hits(
-                    "(SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts)"
-                )
-                _add_suspects(connection, asked)
+                _add_hits(connection, _SPELLED)
+                _add_named_rows(connection, asked)
 
     def _spellings(self, shards: Sequence[StockedShard]) -> str:
         """The relation `(file, fingerprint)` of the indexes of `shards`."""
@@ -430,17 +451,35 @@ class Screener:
             )
 
 
-def _add_suspects(connection: duckdb.DuckDBPyConnection, asked: frozenset[Question]) -> None:
-    """Add to `suspect_rows` the rows spelled last that some entry of `hit_marks` can name."""
+_SPELLED = "(SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts)"
+
+
+def _add_hits(connection: duckdb.DuckDBPyConnection, fingerprints: str) -> None:
+    """Add to `hit_marks` the entries of opened feeds that have one of `fingerprints (file, fingerprint)`."""
     connection.execute(
-        "INSERT INTO suspect_rows SELECT DISTINCT file, row, kind FROM spelled "
-        "JOIN (SELECT DISTINCT fingerprint, kind FROM hit_marks) USING (fingerprint)"
+        f"CREATE OR REPLACE TEMP TABLE here AS SELECT DISTINCT file, fingerprint FROM {fingerprints} "
+        "SEMI JOIN blocklist.fingerprints USING (fingerprint)"
     )
-    if any(question.kind in index.HOST_KINDS for question in asked):
+    connection.execute(
+        "INSERT INTO hit_marks SELECT file, feed, kind, fingerprint, mark "
+        "FROM blocklist.fingerprints JOIN here USING (fingerprint)"
+    )
+
+
+def _add_named_rows(connection: duckdb.DuckDBPyConnection, asked: frozenset[Question]) -> None:
+    """Add to `named_rows` the rows spelled last that some entry of `hit_marks` can name."""
+    connection.execute(
+        "INSERT INTO named_rows SELECT DISTINCT file, row FROM spelled SEMI JOIN hit_marks USING (fingerprint)"
+    )
+    if _by_host(asked):
         connection.execute(
-            "INSERT INTO suspect_rows SELECT DISTINCT file, row, kind FROM row_hosts JOIN (SELECT DISTINCT host, kind "
-            "FROM spelled_hosts JOIN hit_marks USING (fingerprint)) AS named USING (host)"
+            "INSERT INTO named_rows SELECT DISTINCT file, row FROM row_hosts "
+            "SEMI JOIN (FROM spelled_hosts SEMI JOIN hit_marks USING (fingerprint)) AS named USING (file, host)"
         )
+
+
+def _by_host(asked: frozenset[Question]) -> bool:
+    return any(question.kind in index.HOST_KINDS for question in asked)
 
 
 def _digest_sql() -> str:

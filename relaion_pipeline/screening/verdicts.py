@@ -109,6 +109,7 @@ class Header:
 
     key: str  # digest of what was found of the shard's rows, and of the code; see `ledger.settling`
     source_sha256: str
+    rows_sha256: str  # of the rows, and how keys name them; see `ledger.settling`
     hidden_sha256: str  # of which links it removes for a hidden reason; see `ledger.settling`
     effect_sha256: str  # of which rows go from which edition; what the editions depend on
     counts: Counts

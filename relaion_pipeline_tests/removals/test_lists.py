@@ -99,7 +99,7 @@ def test_twins_and_shared_links(released: sample.SampleSummary, tmp_path: Path) 
         ],
         schema=verdicts.VERDICTS,
     )
-    verdicts.write(root.verdicts("en", "s"), table, Header("", "", "", "", Counts()))
+    verdicts.write(root.verdicts("en", "s"), table, Header("", "", "", "", "", Counts()))
     shard = StockedShard(
         "en",
         "s",

@@ -153,9 +153,9 @@ def read_shards(monkeypatch) -> list[str]:
     """Names of the shards that screening reads, as it goes."""
     read, found = screen.Screener._read, []
 
-    def noting(self, connection, together):
+    def noting(self, connection, together, feeds):
         found.extend(f"{shard.subset}/{shard.stem}" for shard, _ in together)
-        read(self, connection, together)
+        read(self, connection, together, feeds)
 
     monkeypatch.setattr(screen.Screener, "_read", noting)
     return found

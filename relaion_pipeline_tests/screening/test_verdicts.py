@@ -81,7 +81,7 @@ def test_counts_add_up():
 
 
 def test_a_file_says_what_it_is(tmp_path):
-    header = Header("key", "source", "hidden", "effect", verdicts.count(TABLE, 10, 3))
+    header = Header("key", "source", "rows", "hidden", "effect", verdicts.count(TABLE, 10, 3))
     path = tmp_path / "private" / "verdicts" / "one.parquet"
     verdicts.write(path, TABLE, header)
     assert verdicts.read_header(path) == header
