@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from openlineage.client import event_v2 as events
 from openlineage.client.facet_v2 import (
@@ -155,7 +156,7 @@ class _Events:
             "dataSource": self._of(
                 datasource_dataset.DatasourceDatasetFacet,
                 name=self._described.dataset,
-                uri=f"{self._namespace}/{name}",
+                uri=f"{self._namespace}/{quote(name)}",
             ),
             "version": self._of(dataset_version_dataset.DatasetVersionDatasetFacet, datasetVersion=version),
         }

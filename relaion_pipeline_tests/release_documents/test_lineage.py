@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import jsonschema
 import pyarrow.parquet as pq
@@ -19,19 +21,47 @@ from relaion_pipeline.release import attestation, manifest, openlineage
 from relaion_pipeline.release.manifest import Manifest, WaiverRecord
 from relaion_pipeline_tests.conftest import copy_of
 
-SCHEMA = json.loads((Path(__file__).parent / "openlineage_2_0_2.json").read_text(encoding="utf-8"))
+SCHEMA, FACETS = (
+    json.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
+    for name in ("openlineage_2_0_2.json", "openlineage_facets.json")
+)
+FACET_URL = "https://openlineage.io/spec/facets/{}.json#/$defs/{}"
 OPENLINEAGE, PROVENANCE = "lineage/openlineage.jsonl", "lineage/provenance.intoto.json"
+
+# RFC 3339 and RFC 3986; jsonschema would check neither without packages that it does not bring.
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:([A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 
 
 def formats() -> jsonschema.FormatChecker:
     checker = jsonschema.FormatChecker(["uuid"])
-    checker.checks("uri")(lambda value: bool(urlsplit(value).scheme))
-    checker.checks("date-time")(lambda value: "T" in value and value.endswith("Z"))
+    checker.checks("uri", raises=TypeError)(lambda value: bool(URI.fullmatch(value)))
+    checker.checks("date-time", raises=(TypeError, ValueError))(
+        lambda value: bool(MOMENT.fullmatch(value) and datetime.fromisoformat(value))
+    )
     return checker
 
 
 def validate(event: Any) -> None:
+    """Hold an event against the specification, and each of its facets against that facet's version."""
     jsonschema.Draft202012Validator(SCHEMA, format_checker=formats()).validate(event)
+    for facet in facets_of(event):
+        key, _, name = (
+            facet["_schemaURL"].removeprefix("https://openlineage.io/spec/facets/").partition(".json#/$defs/")
+        )
+        assert facet["_schemaURL"] == FACET_URL.format(key, name)
+        jsonschema.Draft202012Validator(FACETS[key], format_checker=formats()).validate(facet)
+
+
+def facets_of(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        if "_schemaURL" in part:
+            yield part
+        for each in part.values():
+            yield from facets_of(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from facets_of(each)
 
 
 @pytest.fixture
@@ -46,17 +76,36 @@ def statement(folder: Path) -> dict[str, Any]:
 
 
 def test_the_events_are_valid(events):
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for schema in (SCHEMA, *(each for key, each in FACETS.items() if key != "$comment")):
+        jsonschema.Draft202012Validator.check_schema(schema)
     assert [each["eventType"] for each in events] == ["START", "COMPLETE"]
     assert events[0]["run"] == events[1]["run"]
     for event in events:
         validate(event)
+    used = {facet["_schemaURL"] for facet in facets_of(events)}
+    assert used == {FACET_URL.format(key, key.split("/")[1]) for key in FACETS if key != "$comment"}
 
 
 BROKEN = {
     "no job": lambda event: event.pop("job"),
+    "no time": lambda event: event.pop("eventTime"),
+    "no schema's URL": lambda event: event.pop("schemaURL"),
+    "a time that is none": lambda event: event.update(eventTime="2026-02-30T00:00:00Z"),
+    "a time without zone": lambda event: event.update(eventTime="2026-02-03T00:00:00"),
+    "a day for a time": lambda event: event.update(eventTime="2026-02-03"),
+    "a run without id": lambda event: event["run"].pop("runId"),
     "a run that is no UUID": lambda event: event["run"].update(runId="1"),
+    "a dataset without namespace": lambda event: event["inputs"][0].pop("namespace"),
+    "a producer that is no URI": lambda event: event.update(producer="relaion"),
+    "a facet that is no object": lambda event: event["outputs"][0]["facets"].update(schema="x"),
     "a facet without producer": lambda event: event["outputs"][0]["facets"]["schema"].pop("_producer"),
+    "a run's facet without producer": lambda event: event["run"]["facets"]["processing_engine"].pop("_producer"),
+    "counts without producer": lambda event: event["inputs"][0]["inputFacets"]["inputStatistics"].pop("_producer"),
+    "a facet without schema": lambda event: event["job"]["facets"]["jobType"].pop("_schemaURL"),
+    "a version left out": lambda event: event["outputs"][0]["facets"]["version"].pop("datasetVersion"),
+    "a source that is no URI": lambda event: event["inputs"][0]["facets"]["dataSource"].update(uri="relaion://a b"),
+    "a column without name": lambda event: event["inputs"][0]["facets"]["schema"]["fields"][0].pop("name"),
+    "a setting without key": lambda event: event["run"]["facets"]["executionParameters"]["parameters"][0].pop("key"),
     "rows that are no number": lambda event: event["inputs"][0]["inputFacets"]["inputStatistics"].update(rowCount="1"),
     "a column from nowhere": lambda event: event["outputs"][0]["facets"]["columnLineage"]["dataset"][0].pop("name"),
 }
@@ -67,6 +116,18 @@ def test_the_schema_would_refuse(events, how):
     BROKEN[how](events[1])
     with pytest.raises(jsonschema.ValidationError):
         validate(events[1])
+
+
+def test_names_of_files_may_be_any(described: Manifest):
+    """A name with blanks or letters of any script is no part of a URI as it stands."""
+    odd = [described.shards[0].model_copy(update={"name": "ein Stück 100%.parquet"})]
+    events = [
+        json.loads(line)
+        for line in openlineage.render(described.model_copy(update={"shards": odd, "files": []})).splitlines()
+    ]
+    for event in events:
+        validate(event)
+        assert event["inputs"][0]["name"].endswith("/ein Stück 100%.parquet")
 
 
 def test_the_events_are_true(events, folder, root):
