@@ -31,6 +31,8 @@ _UNFINISHED = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
+_DATA_VERSION_TAG = "dagster/data_version"
+_MADE_PAGE = 10  # materialisations: mostly the last two tell
 _LOOKED_AT = 50  # runs; far more than the tries of one state
 
 KILLED = (
@@ -63,6 +65,27 @@ def _ending(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Ending:
         asked = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELING)
         return Ending.FAILED if asked else Ending.INTERRUPTED  # without: the daemon was ended
     return Ending.FAILED if run.tags.get(_REASON_TAG) in _SAID_WHY else Ending.INTERRUPTED
+
+
+def maker(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+    """The run that made an asset as it stands, or None where Dagster does not know.
+
+    A run that finds everything done reports the same data version again: the first of those made it.
+    """
+    found, stands, cursor = None, None, None
+    while True:
+        page = instance.fetch_materializations(key, limit=_MADE_PAGE, cursor=cursor)
+        for record in page.records:
+            made = record.asset_materialization
+            if made is None or not record.run_id:
+                continue  # reported by hand: nothing ran
+            version = (made.tags or {}).get(_DATA_VERSION_TAG)
+            if found is not None and (version is None or version != stands):
+                return found
+            found, stands = record.run_id, version
+        if not page.has_more:
+            return found
+        cursor = page.cursor
 
 
 def clear_killed(instance: dg.DagsterInstance, root: DataRoot) -> list[str]:

@@ -22,6 +22,8 @@ LEDGER = dg.AssetKey("ledger")
 EDITION_SET = dg.AssetKey("edition_set")
 RELEASE = dg.AssetKey("release")
 PUBLISHED_RELEASE = dg.AssetKey("published_release")
+STAGES = ("shards", "screened", "editions", "verified")
+"""What is done slice by slice, in this order."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,20 @@ def slices(settings: Settings) -> Iterator[Slice]:
     for name, subset in settings.subsets.items():
         for number in range(subset.slices):
             yield Slice(name, number)
+
+
+def parts(settings: Settings) -> Iterator[tuple[dg.AssetKey, str, str | None]]:
+    """Every asset that a release is put together from: its key, its stage, and the feed or slice where it has several.
+
+    A release itself is none of its parts.
+    """
+    for key in (SETTINGS, KEYWORDS, BLOCKLIST, LEDGER, EDITION_SET):
+        yield key, key.to_user_string(), None
+    for name in settings.feeds:
+        yield feed_key(name), "feeds", name
+    for each in slices(settings):
+        for stage in STAGES:
+            yield each.key(stage), stage, each.name
 
 
 def feed_key(name: str) -> dg.AssetKey:

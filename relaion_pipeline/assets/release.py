@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from relaion_pipeline import runs
 from relaion_pipeline.assets import graph
 from relaion_pipeline.assets.metadata import pictures, released_columns, removals_table
 from relaion_pipeline.assets.slices import settler, verifier
@@ -14,6 +15,7 @@ from relaion_pipeline.history import retention, rollback
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.release import assemble, manifest, readiness, versions
 from relaion_pipeline.release.documents import OPENLINEAGE, REPORT
+from relaion_pipeline.release.records import MadePart
 from relaion_pipeline.resources import Workspace
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.settings import Settings
@@ -75,7 +77,12 @@ def release(settings: Settings) -> dg.AssetsDefinition:
             version = inputs.unchanged_release()
             if version is None:
                 version = config.version or versions.next_version(inputs.root, datetime.now(UTC).date())
-                assemble.assemble(inputs.root, inputs, ready, version, context.run.run_id)
+                made = [
+                    MadePart(stage=stage, part=part, run_id=run_id)
+                    for key, stage, part in graph.parts(inputs.settings)
+                    if (run_id := runs.maker(context.instance, key)) is not None
+                ]
+                assemble.assemble(inputs.root, inputs, ready, version, context.run.run_id, parts=made)
             else:
                 context.log.info("Release %s was made from just these inputs; nothing to do.", version)
                 rollback.settle(inputs.root, version)

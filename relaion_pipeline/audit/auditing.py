@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relaion_pipeline import settings
-from relaion_pipeline.audit import proof, published, recomputation, reconciliation
+from relaion_pipeline.audit import making, proof, published, recomputation, reconciliation
 from relaion_pipeline.audit.custody import Chain
 from relaion_pipeline.audit.lines import Audit, Line, Section, State, judged, of_finding
 from relaion_pipeline.errors import EXPECTED_ERRORS
@@ -110,8 +110,7 @@ class _Auditor:
 
     def _release(self) -> Iterator[Line]:
         yield Line("dataset", State.TOLD, f"{self.described.dataset}: {self.described.title}")
-        made = f"{self.record.made_at or 'at an unknown time'} by run {self.record.run_id or 'unknown'}"
-        yield Line("made", State.TOLD, made)
+        yield from making.lines(self.record)
         yield Line("code", State.TOLD, self.described.code_version)
         libraries = ", ".join(f"{name} {version}" for name, version in self.record.libraries.items())
         yield Line("libraries", State.TOLD, libraries)

@@ -42,6 +42,7 @@ class PastRelease:
             "version": self.version,
             "made_at": self.record.made_at if self.record else None,
             "run_id": self.record.run_id if self.record else None,
+            "parts": [part.model_dump() for part in self.record.parts] if self.record else [],
             "current": self.current,
             "removed_by_retention": not self.there,
             "counts": counts,

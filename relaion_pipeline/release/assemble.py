@@ -8,7 +8,7 @@ the next run.
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -45,7 +45,7 @@ from relaion_pipeline.release.manifest import (
     WaiverRecord,
 )
 from relaion_pipeline.release.readiness import Ready, ReleaseRefusedError, check_version
-from relaion_pipeline.release.records import ReleaseRecord
+from relaion_pipeline.release.records import MadePart, ReleaseRecord
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.verification.gate import ALL_CHECKS
 
@@ -59,10 +59,13 @@ def assemble(
     ready: Ready,
     version: str,
     run_id: str | None = None,
+    *,
+    parts: Iterable[MadePart] = (),
 ) -> Path:
     """Make the release `version` from what `readiness.check` found ready, and return its folder.
 
-    `run_id` names the Dagster run that makes it, for the private record.
+    `run_id` names the Dagster run that makes it, `parts` the runs that made what it is put together from: for the
+    private record.
     """
     check_version(root, version)
     with _disk_errors(root):
@@ -82,7 +85,7 @@ def assemble(
         _make_durable(building)
         # Before the release appears: rows that it lacks must be remembered from then on, whatever happens.
         ledger = ready.settler.remember(version, inputs.shards)
-        records.write(_record(inputs, ready, version, run_id, ledger), root)
+        records.write(_record(inputs, ready, version, ledger, run_id=run_id, parts=parts), root)
         target = root.release(version)
         building.rename(target)
         _sync_folder(root.releases)
@@ -120,7 +123,9 @@ def published_name(edition: str, subset: str, stem: str, part: str) -> str:
     return f"{edition}/{subset}/{stem}{suffix}.parquet"
 
 
-def _record(inputs: Inputs, ready: Ready, version: str, run_id: str | None, ledger: Ledger) -> ReleaseRecord:
+def _record(
+    inputs: Inputs, ready: Ready, version: str, ledger: Ledger, *, run_id: str | None, parts: Iterable[MadePart]
+) -> ReleaseRecord:
     return ReleaseRecord(
         version=version,
         ledger_sha256=ledger.sha256,
@@ -128,6 +133,7 @@ def _record(inputs: Inputs, ready: Ready, version: str, run_id: str | None, ledg
         evidence_sha256=ready.gate.evidence_sha256,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         run_id=run_id,
+        parts=tuple(parts),
         inputs=inputs.used,
         libraries=library_versions(),
         counts=ready.counts_by_shard,

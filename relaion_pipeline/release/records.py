@@ -58,6 +58,14 @@ class UsedInputs(_Model):
         return list(self.settings["waivers"])
 
 
+class MadePart(_Model):
+    """What a release was put together from, and the run that made it as it stands."""
+
+    stage: str = Field(description="`screened`, `ledger`, `feeds` ...")
+    part: str | None = Field(description="the slice or feed; None: there is one for the whole dataset")
+    run_id: str = Field(description="the first run that gave just this content; later ones found or made the same")
+
+
 class ReleaseRecord(_Model):
     """The private side of one release. What records of earlier versions of this package lack is None or empty."""
 
@@ -66,6 +74,7 @@ class ReleaseRecord(_Model):
     evidence_sha256: str
     made_at: str | None = Field(None, description="UTC, ISO 8601, to the second")
     run_id: str | None = Field(None, description="the Dagster run that made it; None: made without Dagster")
+    parts: tuple[MadePart, ...] = Field((), description="by which runs its parts were made; empty: not known")
     inputs: UsedInputs | None = None
     ledger_sha256: str | None = Field(None, description="digest of the ledger's newest segment")
     libraries: dict[str, str] = Field(default_factory=dict, description="distribution (and python) -> version")

@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from relaion_pipeline.assets import slices
+from relaion_pipeline.audit import making
 from relaion_pipeline.layout import DataRoot
-from relaion_pipeline.release import editions, lock, versions
+from relaion_pipeline.release import editions, lock, records, versions
+from relaion_pipeline.release.records import ReleaseRecord
 from relaion_pipeline.verification.gate import ALL_CHECKS
 from relaion_pipeline_tests.orchestration import runs
 from relaion_pipeline_tests.orchestration.conftest import Copies
@@ -110,6 +112,66 @@ def test_reexecution_from_failure_runs_exactly_what_is_missing(
     assert current is not None
     assert reference is not None
     assert runs.digests(current) == runs.digests(reference)
+    assert made_by(root) == expected(missing(slice_of(original, shard)), failed, again)
+
+
+@pytest.mark.slow
+def test_the_record_names_each_part_s_run_though_a_later_one_looked_at_all_again(
+    broken: tuple[DataRoot, Path, Ran, bytes], copy_of: Copies
+) -> None:
+    """`relaion release` runs every step again; those that find all done have made nothing."""
+    original, shard, failed, content = broken
+    root = copy_of(original)
+    (root.path / shard.relative_to(original.path)).write_bytes(content)
+    again = runs.execute(root)
+    assert again.success, again.messages
+    assert again.done == ALL_STEPS
+    assert made_by(root) == expected(missing(slice_of(original, shard)), failed, again)
+    record = newest_record(root)
+    told = [line.detail for line in making.lines(record)]
+    assert record.run_id == again.run_id
+    assert len(told) == 2
+    assert again.run_id in told[0]
+    assert failed.run_id in told[1]
+    done = slice_of(original, shard)
+    left = ", ".join(
+        f"{subset}-{n:02d}" for subset in SUBSETS for n in range(runs.SLICES) if (subset, n) != ("2B-multi", done)
+    )
+    assert f"screened {left}" in told[1]
+    assert "feeds, all 5" in told[1]
+    assert "ledger" not in told[1]
+
+
+def made_by(root: DataRoot) -> dict[str, str]:
+    """Of every part of the newest release the step that makes it, and the run of which the record says so."""
+    found = {}
+    for each in newest_record(root).parts:
+        if each.stage == "feeds":
+            found[f"feeds__{each.part.replace('-', '_')}"] = each.run_id
+        elif each.part is None:
+            found[each.stage] = each.run_id
+        else:
+            subset, _, number = each.part.rpartition("-")
+            (step,) = steps(subset, int(number), each.stage)
+            found[step] = each.run_id
+    return found
+
+
+def newest_record(root: DataRoot) -> ReleaseRecord:
+    record = records.read(root, versions.released(root)[-1])
+    assert record is not None
+    return record
+
+
+def expected(later: set[str], first: Ran, second: Ran) -> dict[str, str]:
+    later = later | {"edition_set"}
+    return {step: (second if step in later else first).run_id for step in (ALL_STEPS - END) | {"edition_set"}}
+
+
+def test_what_one_run_made_names_that_run_alone(first_run: tuple[DataRoot, Ran]) -> None:
+    root, ran = first_run
+    assert made_by(root) == expected(ALL_STEPS, ran, ran)
+    assert [line.detail for line in making.lines(newest_record(root))][1:] == ["nothing: that run made every part"]
 
 
 def test_a_failed_gate_blocks_the_release_and_leaves_the_last_one(

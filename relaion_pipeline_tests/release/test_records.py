@@ -65,6 +65,7 @@ def test_it_says_when_and_by_what_it_was_made(released):
     public = shared.manifest(root.path)
     assert public["libraries"]["pyarrow"] == version("pyarrow")
     assert "dagster" not in public["libraries"]
+    assert {each.run_id for each in record.parts} == {record.run_id}
     assert record.run_id not in json.dumps(public), "a run is another each time: the same inputs give the same bytes"
 
 
@@ -82,6 +83,7 @@ def test_records_of_other_versions_of_the_package_are_read(tmp_path):
     old = records.read(root, "2026-01-01.001")
     assert (old.inputs_sha256, old.evidence_sha256) == ("a", "b")
     assert (old.made_at, old.run_id, old.inputs, old.libraries, old.counts) == (None, None, None, {}, {})
+    assert old.parts == ()
     path.write_text('{"version": "1", "inputs_sha256": "a", "evidence_sha256": "b", "unheard_of": 1}')
     assert records.read(root, "2026-01-01.001").version == "1"
     for broken in ("", "[]", '{"version": "1"}'):
