@@ -1,4 +1,4 @@
-"""Makes the pictures of the README anew: `python -m relaion_pipeline_tests.browser.screenshots`."""
+"""Makes the pictures of the UI anew: `python -m relaion_pipeline_tests.browser.screenshots [PICTURE ...]`."""
 
 import subprocess
 import sys
@@ -31,43 +31,50 @@ WIDE = {"width": 2000, "height": 1250}
 TALL = {"width": 2000, "height": 1650}
 
 
-def graph(page: Page, address: str) -> None:
+def widen(page: Page) -> None:
+    """Hide the navigation, which the UI remembers from page to page, and fit the graph to the wider page."""
+    hide = page.get_by_role("button", name="Hide navigation")
+    show = page.get_by_role("button", name="panel_show_left")  # hidden, its button is an icon
+    expect(hide.or_(show).first).to_be_visible()
+    if hide.is_visible():
+        hide.click()
+        expect(show).to_be_visible()
+    page.reload()
+
+
+def graph(page: Page, address: str, _: Path) -> None:
     """All groups; one subset and the release show their assets."""
     page.set_viewport_size(WIDE)
     groups = ",".join(f"global@global:{group}" for group in EXPANDED)
     page.goto(f"{address}/asset-groups?expanded={groups}")
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
-    page.get_by_role("button", name="Hide navigation").click()
-    page.wait_for_timeout(1_000)
-    page.reload()  # fits the graph to the wider page
+    widen(page)
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
     page.get_by_label("zoom_out").last.click()
     page.wait_for_timeout(4_000)  # statuses arrive one by one
     page.screenshot(path=IMAGES / "asset-graph.png")
 
 
-def stale(page: Page, address: str, root: Path) -> None:
+def stale_feed(page: Page, address: str, root: Path) -> None:
     """One feed changed: what depends on it is out of date, and nothing else is."""
     with (root / "feeds" / "hrw" / "links.txt").open("a", encoding="utf-8") as file:
         file.write("https://added.example/one.jpg\n")
     feed = dg.AssetKey(["feeds", "hrw-links"])
     assert runs.execute(DataRoot.at(root), assets=[feed]).success
     page.set_viewport_size(TALL)
-    wanted = ["feeds/hrw-links", "feeds/iwf-images", "blocklist", "1B-nolang/*", "edition_set", "release"]
+    wanted = ["feeds/hrw-links", "feeds/iwf-images", "blocklist", "1B-nolang/*", "ledger", "edition_set", "release"]
     chosen = " or ".join(f'key:"{key}"' for key in wanted)
     groups = ",".join(f"global@global:{name}" for name in ("feeds", "1B_nolang", "release"))
     page.goto(f"{address}/asset-groups~{quote(chosen, safe='')}?expanded={groups}")
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
-    page.get_by_role("button", name="Hide navigation").click()
-    page.wait_for_timeout(1_000)
-    page.reload()  # fits the graph to the wider page
+    widen(page)
     expect(page.get_by_text("edition_set", exact=True).last).to_be_visible()
     page.get_by_label("zoom_out").last.click()  # the graph is fitted to its width alone
     page.wait_for_timeout(5_000)  # statuses arrive one by one
     page.screenshot(path=IMAGES / "stale-feed.png")
 
 
-def metadata(page: Page, address: str) -> None:
+def metadata(page: Page, address: str, _: Path) -> None:
     """What was removed, as the release says it."""
     page.set_viewport_size(ui.SIZE)
     page.goto(f"{address}/assets/release")
@@ -79,7 +86,7 @@ def metadata(page: Page, address: str) -> None:
     page.screenshot(path=IMAGES / "release-metadata.png")
 
 
-def automation(page: Page, address: str) -> None:
+def automation(page: Page, address: str, _: Path) -> None:
     """Schedule and sensors, all running."""
     page.set_viewport_size({"width": 1600, "height": 640})
     page.goto(f"{address}/automation")
@@ -89,7 +96,14 @@ def automation(page: Page, address: str) -> None:
     page.screenshot(path=IMAGES / "automation.png")
 
 
+PICTURES = {"graph": graph, "metadata": metadata, "automation": automation, "stale-feed": stale_feed}
+"""In this order: the last one changes a feed."""
+
+
 def main() -> None:
+    wanted = sys.argv[1:] or list(PICTURES)
+    if unknown := set(wanted) - set(PICTURES):
+        sys.exit(f"no such picture: {', '.join(sorted(unknown))}; there are {', '.join(PICTURES)}")
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "demo"
@@ -99,10 +113,9 @@ def main() -> None:
         relaion = Path(sys.executable).with_name("relaion")
         subprocess.run([relaion, "release", "--data", root], check=True)
         with ui.serving(root, Path(scratch) / "server") as server, ui.chromium() as (page, _):
-            graph(page, server.address)
-            metadata(page, server.address)
-            automation(page, server.address)
-            stale(page, server.address, root)
+            for name, take in PICTURES.items():
+                if name in wanted:
+                    take(page, server.address, root)
 
 
 if __name__ == "__main__":
