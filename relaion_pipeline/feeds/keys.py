@@ -86,11 +86,6 @@ def private_row_key_sql(salt: bytes, link_sql: str, text_sql: str) -> str:
     return _private_sql(salt, "row", " || ".join(marked))
 
 
-def private_cover_rank_sql(salt: bytes, link_sql: str) -> str:
-    """SQL for the 63-bit number by which rows are drawn as cover: the lowest first."""
-    return f"({_private_sql(salt, 'cover', link_sql)} >> 1)::bigint"
-
-
 def _private_sql(salt: bytes, purpose: str, text_sql: str) -> str:
     return f"md5_number_upper('{_text_prefix(salt, purpose)}' || {text_sql})"
 

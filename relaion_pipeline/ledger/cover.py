@@ -2,15 +2,21 @@
 
 A row that a list names and no public rule removes stands out: it was there, and is gone. So that at most a set share
 of such rows is listed, others like them go too, for good: of the same shard, as near in score, top-level domain and
-length of text as there are. Which ones, a keyed hash decides. `docs/cover.md` gives promise, limits and arithmetic.
+length of text as there are. Which ones, a keyed pseudorandom function decides. `docs/cover.md` gives promise, limits
+and arithmetic.
 """
 
+import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 from relaion_pipeline.feeds import keys
 from relaion_pipeline.screening.verdicts import BIT, RESEARCH_BITS
@@ -26,10 +32,6 @@ Cell = tuple[bool, str | None, str | None, int]
 LEVELS = (4, 3, 2, 1)
 """How much of a cell counts, from all of it on: where too few rows are quite alike, the end is dropped."""
 
-NEAR_LEVELS = (4, 3, 2)
-"""Levels at which rows share the score. For these, links and texts of other rows need not be looked at."""
-
-_NAMES = ("lacks_safe", "score", "domain", "length")
 _ONLY_FROM_SAFE_BITS = sum(BIT.values()) - RESEARCH_BITS
 _SURPLUS = 8  # candidates beyond what is needed, since some will have a link that occurs twice
 
@@ -42,7 +44,7 @@ class Candidate:
     link_key: int
     row_key: int
     cell: Cell
-    rank: int  # by the keyed hash; lowest first
+    rank: int  # see `ranks`
 
 
 def needed(exposed: Mapping[Cell, tuple[int, int]], share: float) -> dict[Cell, int]:
@@ -53,48 +55,40 @@ def needed(exposed: Mapping[Cell, tuple[int, int]], share: float) -> dict[Cell, 
     return {cell: math.ceil(rows / share) - rows + once_cover for cell, (rows, once_cover) in exposed.items()}
 
 
-def create_pool(
-    connection: duckdb.DuckDBPyConnection, base: str, columns: Columns, salt: bytes, levels: Sequence[int]
-) -> None:
-    """Fill `alike (row, link_key, row_key, rank, lacks_safe, score, domain, length, bits)` from the view `source`.
+def ranks(salt: bytes, shard_sha256: str, rows: int) -> npt.NDArray[np.uint64]:
+    """The order in which rows of a shard are drawn, lowest first, shape (rows,): ChaCha20's key stream (RFC 8439).
 
-    It gets the rows of `exposed` and those that are like one of them at one of `levels`. The relation `base (row,
-    bits)` says which rows go already. Reads the shard.
+    A stream cipher is a keyed pseudorandom function of the place in its stream; the key is of salt and shard.
+    """
+    key = hashlib.sha256(f"{salt.hex()}:cover:{shard_sha256}".encode()).digest()
+    stream = Cipher(algorithms.ChaCha20(key, nonce=bytes(16)), mode=None).encryptor().update(bytes(8 * rows))
+    return np.frombuffer(stream, dtype="<u8")
+
+
+def create_pool(
+    connection: duckdb.DuckDBPyConnection, base: str, columns: Columns, ranked: npt.NDArray[np.uint64]
+) -> None:
+    """Fill `alike (row, rank, lacks_safe, score, domain, length, bits)` with the rows of the view `source`.
+
+    The relation `base (row, bits)` says which rows go already. Reads the shard.
     """
     given = "try_cast(punsafe AS double)"
     score = f"CASE WHEN {given} >= 0 AND {given} <= 1 THEN ceil({given} * {SCORE_BINS})::varchar END"
     tag = "upper(trim(nsfw))" if columns.nsfw else "NULL::varchar"
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE cells AS
-        SELECT row, coalesce(bits, 0) AS bits, coalesce(bits, 0) & {_ONLY_FROM_SAFE_BITS} <> 0 AS lacks_safe,
-            coalesce({score}, {tag}) AS score
-        FROM source LEFT JOIN (SELECT row, bits FROM {base}) AS going USING (row)
-        """
-    )
-    names = _NAMES[: min(*levels, 2)]
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE sought AS "
-        f"SELECT DISTINCT {', '.join(names)} FROM cells SEMI JOIN exposed USING (row)"
-    )
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE pool AS FROM cells
-        WHERE row IN (SELECT row FROM exposed) OR bits & {RESEARCH_BITS} = 0
-        AND EXISTS (FROM sought WHERE {" AND ".join(_same("cells", "sought", name) for name in names)})
-        """
-    )
+    connection.register("ranks", pa.table({"row": np.arange(len(ranked)), "rank": ranked}))
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE alike AS
-        SELECT row, {keys.private_link_key_sql(salt, "link")} AS link_key,
-            {keys.private_row_key_sql(salt, "link", "text")} AS row_key,
-            {keys.private_cover_rank_sql(salt, "link")} AS rank, lacks_safe, score,
+        SELECT row, rank, coalesce(bits, 0) & {_ONLY_FROM_SAFE_BITS} <> 0 AS lacks_safe,
+            coalesce({score}, {tag}) AS score,
             lower(split_part(regexp_extract(link, '^[^/]*//([^/?#:]*)', 1), '.', -1)) AS domain,
-            floor(log2(1 + coalesce(length(text), 0)))::integer AS length, bits
-        FROM source JOIN pool USING (row) WHERE link IS NOT NULL
+            floor(log2(1 + coalesce(length(text), 0)))::integer AS length,
+            coalesce(bits, 0) AS bits
+        FROM source JOIN ranks USING (row) LEFT JOIN (SELECT row, bits FROM {base}) AS going USING (row)
+        WHERE link IS NOT NULL
         """
     )
+    connection.unregister("ranks")
 
 
 def exposed_cells(connection: duckdb.DuckDBPyConnection) -> dict[Cell, tuple[int, int]]:
@@ -107,18 +101,15 @@ def exposed_cells(connection: duckdb.DuckDBPyConnection) -> dict[Cell, tuple[int
 
 
 def candidates(
-    connection: duckdb.DuckDBPyConnection, wanted: Mapping[Cell, int], levels: Sequence[int], factor: int
-) -> Iterator[Candidate]:
-    """Ordinary rows of `alike` with the lowest ranks: `factor` times what is `wanted`, at each of `levels`.
-
-    Their links occur once in `alike`, and for no other reason do they go from research.
-    """
+    connection: duckdb.DuckDBPyConnection, wanted: Mapping[Cell, int], factor: int, salt: bytes
+) -> list[Candidate]:
+    """Ordinary rows of `alike` with the lowest ranks: `factor` times what is `wanted`, at every level of likeness."""
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE ordinary AS SELECT * FROM alike WHERE bits & {RESEARCH_BITS} = 0 "
-        "QUALIFY count(*) OVER (PARTITION BY link_key) = 1"
+        "CREATE OR REPLACE TEMP TABLE offered (row bigint, lacks_safe boolean, score varchar, domain varchar, "
+        "length integer, rank ubigint)"
     )
-    seen: set[int] = set()
-    for level in levels:
+    names = ("lacks_safe", "score", "domain", "length")
+    for level in LEVELS:
         values = Counter[tuple[object, ...]]()
         for cell, rows in wanted.items():
             values[cell[:level]] += rows
@@ -130,31 +121,36 @@ def candidates(
             "INSERT INTO wanted VALUES (?, ?, ?, ?, ?)",
             [[*cell, *[None] * (4 - level), rows * factor + _SURPLUS] for cell, rows in values.items()],
         )
-        alike = " AND ".join(_same("ordinary", "wanted", name) for name in _NAMES[:level])
-        found = connection.execute(
+        same = " AND ".join(f"alike.{name} IS NOT DISTINCT FROM wanted.{name}" for name in names[:level])
+        connection.execute(
             f"""
-            SELECT row, link_key, row_key, lacks_safe, score, domain, length, rank FROM (
-                SELECT ordinary.*, most, row_number() OVER (
-                    PARTITION BY {", ".join(f"ordinary.{name}" for name in _NAMES[:level])} ORDER BY rank, row
+            INSERT INTO offered SELECT row, lacks_safe, score, domain, length, rank FROM (
+                SELECT alike.*, most, row_number() OVER (
+                    PARTITION BY {", ".join(f"alike.{name}" for name in names[:level])} ORDER BY rank, row
                 ) AS place
-                FROM ordinary JOIN wanted ON {alike}
+                FROM alike JOIN wanted ON {same} WHERE bits & {RESEARCH_BITS} = 0
             ) WHERE place <= most
             """
-        ).fetchall()
-        for row, link_key, row_key, lacks_safe, score, domain, length, rank in found:
-            if row not in seen:
-                seen.add(row)
-                yield Candidate(row, link_key, row_key, (lacks_safe, score, domain, length), rank)
+        )
+    found = connection.execute(
+        f"""
+        SELECT row, {keys.private_link_key_sql(salt, "link")}, {keys.private_row_key_sql(salt, "link", "text")},
+            lacks_safe, score, domain, length, rank
+        FROM source JOIN (SELECT DISTINCT * FROM offered) AS offered USING (row)
+        """
+    ).fetchall()
+    return [
+        Candidate(row, link_key, row_key, (lacks_safe, score, domain, length), rank)
+        for row, link_key, row_key, lacks_safe, score, domain, length, rank in found
+    ]
 
 
-def choose(
-    wanted: Mapping[Cell, int], offered: Iterable[Candidate], levels: Sequence[int] = LEVELS
-) -> list[Candidate] | None:
-    """The cover: for each cell as many rows as it needs, the most alike first. None if too few are like at `levels`."""
+def choose(wanted: Mapping[Cell, int], offered: Iterable[Candidate]) -> list[Candidate] | None:
+    """The cover: for each cell as many rows as it needs, the most alike first. None if there are too few."""
     left = sorted(offered, key=lambda candidate: (candidate.rank, candidate.row))
     lacking = Counter[tuple[object, ...]](wanted)
     chosen: list[Candidate] = []
-    for level in levels:
+    for level in LEVELS:
         need = Counter[tuple[object, ...]]()
         for cell, rows in lacking.items():
             need[cell[:level]] += rows
@@ -167,7 +163,3 @@ def choose(
                 rest.append(candidate)
         left, lacking = rest, +need
     return None if lacking else chosen
-
-
-def _same(left: str, right: str, name: str) -> str:
-    return f"{left}.{name} IS NOT DISTINCT FROM {right}.{name}"

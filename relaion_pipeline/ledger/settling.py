@@ -40,9 +40,8 @@ from relaion_pipeline.screening.verdicts import (
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards.stock import StockedShard
 
-_ATTEMPTS = ((cover.NEAR_LEVELS, 2), (cover.LEVELS, 2), (cover.LEVELS, 16), (cover.LEVELS, 128))
-"""How alike cover may be, and how many candidates are drawn for each row that is needed: less alike ones only if too
-few are near, more only if too many had links that recur."""
+_FACTORS = (2, 16, 128)
+"""How many candidates are drawn for each row of cover that is needed; more only if too many had links that recur."""
 
 
 class SettlingError(Exception):
@@ -350,17 +349,17 @@ class Settler:
         share = self.settings.removals.max_listed_share
         chosen: dict[int, list[cover.Candidate]] = defaultdict(list)
         open_ones = list(touched) if share < 1 else []
-        for levels, factor in _ATTEMPTS:
+        for factor in _FACTORS:
             offers: dict[int, tuple[dict[cover.Cell, int], list[cover.Candidate]]] = {}
             for each in open_ones:
-                offer = self._offer(connection, each, share, levels, factor)
+                offer = self._offer(connection, each, share, factor)
                 if offer is not None:
                     offers[each.place] = offer
             unique = _unique_links(connection, [candidate for _, found in offers.values() for candidate in found])
             left = []
             for each in (each for each in open_ones if each.place in offers):
                 wanted, found = offers[each.place]
-                cover_of_shard = cover.choose(wanted, [row for row in found if row.link_key in unique], levels)
+                cover_of_shard = cover.choose(wanted, [row for row in found if row.link_key in unique])
                 if cover_of_shard is None:
                     left.append(each)
                 else:
@@ -376,12 +375,7 @@ class Settler:
         return chosen
 
     def _offer(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        each: _Shard,
-        share: float,
-        levels: Sequence[int],
-        factor: int,
+        self, connection: duckdb.DuckDBPyConnection, each: _Shard, share: float, factor: int
     ) -> tuple[dict[cover.Cell, int], list[cover.Candidate]] | None:
         """What cover a shard needs, and which rows may serve; None if no row newly stands out."""
         connection.execute(
@@ -399,9 +393,11 @@ class Settler:
             return {(False, None, None, 0): 1}, []
         shard = each.shard
         matching.create_source(connection, [shard.parquet], shard.columns, frozenset())
-        cover.create_pool(connection, _base(each), shard.columns, compiling.salt_of(self.root), levels)
+        salt = compiling.salt_of(self.root)
+        ranked = cover.ranks(salt, shard.source_sha256, shard.rows)
+        cover.create_pool(connection, _base(each), shard.columns, ranked)
         wanted = cover.needed(cover.exposed_cells(connection), share)
-        return wanted, list(cover.candidates(connection, wanted, levels, factor))
+        return wanted, cover.candidates(connection, wanted, factor, salt)
 
 
 def read_settlement(root: DataRoot) -> Settlement | None:

@@ -155,14 +155,21 @@ def test_just_enough_ordinary_rows(tmp_path):
     assert len(covered(tmp_path, ordinary(9)).with_reason(Reason.COVER)) == 9
 
 
-def test_cover_is_no_accident_of_the_order_of_rows_or_of_other_shards(tmp_path):
+def test_cover_hangs_on_salt_and_shard_alone(tmp_path):
     rows = ordinary(200)
     first = covered(tmp_path / "1", rows)
     (salt,) = (first.root / "private").glob("salt")
-    chosen = {first.shards["x/a"][row].url for _, row in first.with_reason(Reason.COVER)}
-    second = Dataset(tmp_path / "2" / "data", {"x/a": [*rows[::-1], LISTED], "x/b": ordinary(50, "b")}, share=0.1)
-    second.list_images("images", LISTED)
-    (second.root / "private").mkdir(parents=True)
-    (second.root / "private" / "salt").write_bytes(salt.read_bytes())
-    second.settle()
-    assert {second.shards["x/a"][row].url for _, row in second.with_reason(Reason.COVER)} == chosen
+    for name, with_salt in (("2", salt.read_bytes()), ("3", None)):
+        second = Dataset(tmp_path / name / "data", {"x/a": [*rows, LISTED], "x/b": ordinary(50, "b")}, share=0.1)
+        second.list_images("images", LISTED)
+        if with_salt:
+            (second.root / "private").mkdir(parents=True)
+            (second.root / "private" / "salt").write_bytes(with_salt)
+        second.settle()
+        assert (second.with_reason(Reason.COVER) == first.with_reason(Reason.COVER)) == bool(with_salt)
+
+
+def test_ranks_differ_by_salt_and_shard_and_a_longer_shard_begins_alike():
+    ranked = [cover.ranks(salt, shard, 1000).tolist() for salt in (b"1", b"2") for shard in ("a", "b")]
+    assert len({rank for each in ranked for rank in each}) == 4000
+    assert cover.ranks(b"1", "a", 1500).tolist()[:1000] == ranked[0]
