@@ -160,7 +160,7 @@ def test_cover_hangs_on_salt_and_shard_alone(tmp_path):
     first = covered(tmp_path / "1", rows)
     (salt,) = (first.root / "private").glob("salt")
     for name, with_salt in (("2", salt.read_bytes()), ("3", None)):
-        second = Dataset(tmp_path / name / "data", {"x/a": [*rows, LISTED], "x/b": ordinary(50, "b")}, share=0.1)
+        second = Dataset(tmp_path / name / "data", {"x/a": [LISTED, *rows], "x/b": ordinary(50, "b")}, share=0.1)
         second.list_images("images", LISTED)
         if with_salt:
             (second.root / "private").mkdir(parents=True)
