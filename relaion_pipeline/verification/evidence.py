@@ -15,7 +15,7 @@ class Evidence:
     subset: str
     stem: str
     key: str  # digest of what was verified and against what: files, feeds, rules, code
-    files_key: str  # digest of the files, the rules and the code alone
+    basis: str  # digest of source, scores, columns, rules and code alone
     lists: dict[str, str]  # feed -> digest of its entries
     hits: dict[str, str]  # feed -> digest of its entries that the shard's index says can name a row of the source
     questions: list[str]  # what the index was proved to answer: kind and form
@@ -23,6 +23,8 @@ class Evidence:
     source_sha256: str
     safe_sha256: str
     extra_sha256: str
+    source_content: str  # rows of the source, and the sum of a hash over all their values
+    removed_sha256: str  # of which rows verdicts remove from which edition; see `removed`
     source_rows: int
     safe_rows: int
     extra_rows: int
