@@ -29,7 +29,7 @@ class Evidence:
     safe_rows: int
     extra_rows: int
     removed_rows: int  # by the verdicts
-    unaccounted_rows: int  # source rows that are neither kept nor removed by a verdict, or the other way round
+    unaccounted_rows: int  # neither kept nor removed by a verdict, or the other way round; or of false verdicts
     altered_files: int  # files whose kept rows are not, value for value, the source's
     changed_schemas: int  # files whose columns are not the source's in name, order and type
     listed_in_research: int

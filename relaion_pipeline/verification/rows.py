@@ -33,7 +33,13 @@ class Judged:
 
 
 def create_published(connection: duckdb.DuckDBPyConnection, paths: list[Path], columns: Columns) -> None:
-    """Define the view `published`: all rows of `paths`; `file` is the place in that list."""
+    """Define the view `published` of all rows of `paths`, and the table `files` of their places in that list."""
+    create_view(connection, "published", paths, columns)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE files AS SELECT unnest(range({len(paths)}))::integer AS file")
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, name: str, paths: list[Path], columns: Columns) -> None:
+    """Define a view of all rows of `paths`: `file`, the place in that list, `row`, and what `columns` name."""
     named = {part: getattr(columns, part) for part in Columns.model_fields}
     named |= {str(kind): getattr(columns, part) for kind, part in IMAGES.items()}
     selected = ", ".join(
@@ -42,11 +48,10 @@ def create_published(connection: duckdb.DuckDBPyConnection, paths: list[Path], c
     )
     files = ", ".join(literal(str(path)) for path in paths)
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW published AS "
+        f"CREATE OR REPLACE TEMP VIEW {name} AS "
         f"SELECT file_index::integer AS file, file_row_number AS row, {selected} "
         f"FROM read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
     )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE files AS SELECT unnest(range({len(paths)}))::integer AS file")
 
 
 def create_suspects(connection: duckdb.DuckDBPyConnection) -> None:

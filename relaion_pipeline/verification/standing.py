@@ -12,7 +12,8 @@ still. Nothing of this needs the files of then, nor that those of now are looked
 - that the files, if they are others, hold just the source's rows that verdicts do not name, value for value;
 - that no entry of a changed list names a row: which entries can, the index tells, and only where these are others
   than before are rows spelled, in what such entries can compare;
-- that no removed link is back: that changes with the ledger, and is asked every time.
+- that no row that the ledger remembers is back: which links must be gone, and how often each stands in the source, the
+  ledger and the index tell; how often it is removed, the verdicts, whose keys are held against the source.
 
 A proof that found anything wrong never stands.
 """
@@ -44,7 +45,12 @@ class Left:
 
     evidence: Evidence  # of that proof, with the hits of now
     feeds: tuple[str, ...]  # whose entries may name rows; sorted
-    rows: bool  # whether published rows must be looked at at all
+    rewritten: bool
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing is left, so that no file must be read."""
+        return not self.feeds and not self.rewritten
 
 
 @dataclass(frozen=True)
@@ -59,18 +65,15 @@ class Standing:
         then = self.evidence.lists
         return tuple(sorted(name for name in {*lists, *then} if lists.get(name) != then.get(name)))
 
-    def left(self, lists: dict[str, str], hits: dict[str, str], *, returned: bool) -> Left:
-        """What is left to prove against `lists`, whose changed feeds have `hits`.
-
-        `returned` says that, as far as the index tells, a removed link may be back.
-        """
+    def left(self, lists: dict[str, str], hits: dict[str, str]) -> Left:
+        """What is left to prove against `lists`, whose changed feeds have `hits`."""
         then, changed = self.evidence.hits, self.changed(lists)
         feeds = tuple(name for name in changed if name in hits and hits[name] != then.get(name))
         of_now = {
             name: hits.get(name, indexes.NO_HITS) if name in changed else then.get(name, indexes.NO_HITS)
             for name in lists
         }
-        return Left(replace(self.evidence, hits=of_now), feeds, self.rewritten or returned or bool(feeds))
+        return Left(replace(self.evidence, hits=of_now), feeds, self.rewritten)
 
 
 def find(earlier: Evidence | None, ground: Ground, shard: StockedShard, root: DataRoot) -> Standing | None:

@@ -1,9 +1,10 @@
 """Proving edition files right: read again as they will be published, against the original shards and lists.
 
 Nothing that screening concluded is believed. The verdicts enter as a claim only: the rows they do not name must be
-in the files, value for value, and nothing else may be. An index enters as a claim too: it must hold every spelling of
-every kept row. Once that is proved, new lists can be held against the index in place of the files, and files that have
-lost some rows need no second proof of those that are left: `standing` says what still holds, and why.
+in the files, value for value, and nothing else may be; and the keys that they give the others, by which the ledger
+will know them, must be those of the source's rows. An index enters as a claim too: it must hold every spelling of
+every kept row, and every link. Once that is proved, new lists can be held against the index in place of the files, and
+files that have lost some rows need no second proof of those that are left: `standing` says what still holds, and why.
 """
 
 from collections import defaultdict
@@ -166,13 +167,13 @@ class Verifier:
         known: Callable[[StockedShard], Evidence | None],
     ) -> Iterator[dict[Published, Evidence]]:
         left = self._left(connection, self._standing(digests, known))
-        closed = [files for files, each in left.items() if not each.rows]
+        closed = [files for files, each in left.items() if each.nothing]
         now = self.listed.digests
         yield {
             files: replace(left[files].evidence, key=self.key(files.shard, *digests[files]), lists=now)
             for files in closed
         }
-        opened = _grouped((each.feeds, files) for files, each in left.items() if each.rows)
+        opened = _grouped((each.feeds, files) for files, each in left.items() if not each.nothing)
         for feeds, of_feeds in opened.items():
             lists = self.listed.only(feeds)
             with database.asking("reading changed lists for verification"):
@@ -198,7 +199,10 @@ class Verifier:
     def _left(
         self, connection: duckdb.DuckDBPyConnection, stands: Mapping[Published, Standing]
     ) -> dict[Published, Left]:
-        """Ask proved indexes about changed lists and removed links, a question for all shards with the same change."""
+        """Ask proved indexes about changed lists and removed links, a question for all shards with the same change.
+
+        Where a removed link may be back, the earlier proof does not stand.
+        """
         now = self.listed.digests
         left = {}
         with database.asking("asking proved indexes about changed lists"):
@@ -209,7 +213,8 @@ class Verifier:
                 hits = indexes.hits(connection, self.root, shards, lists)
                 returned = indexes.with_returned_links(connection, self.root, shards)
                 for place, files in enumerate(all_files):
-                    left[files] = stands[files].left(now, hits.get(place, {}), returned=place in returned)
+                    if place not in returned:
+                        left[files] = stands[files].left(now, hits.get(place, {}))
         return left
 
     def _prove_left(
@@ -227,9 +232,10 @@ class Verifier:
         found = {}
         for (files, each), of_rows in zip(left.items(), read, strict=True):
             then = each.evidence
-            evidence = self._evidence(connection, files, digests[files], of_rows, then.hits)
+            of_rows.hits, of_rows.index_sha256 = then.hits, then.index_sha256
+            evidence = self._evidence(connection, files, digests[files], of_rows)
             if evidence.source_content == then.source_content:
-                found[files] = replace(evidence, questions=then.questions, index_sha256=then.index_sha256)
+                found[files] = replace(evidence, questions=then.questions)
         return found
 
     # The whole proof
@@ -240,10 +246,13 @@ class Verifier:
         shards = [files.shard for files in published]
         read = self._read(connection, published, self.listed, whole=True)
         indexed = all(indexes.exists(self.root, shard) for shard in shards)
-        hits = indexes.hits(connection, self.root, shards, self.listed) if indexed else {}
+        if indexed:
+            hits = indexes.hits(connection, self.root, shards, self.listed)
+            for place, shard in enumerate(shards):
+                read[place].hits, read[place].index_sha256 = hits.get(place, {}), indexes.sha256(self.root, shard)
         return {
-            files: self._evidence(connection, files, digests[files], read[place], hits.get(place, {}))
-            for place, files in enumerate(published)
+            files: self._evidence(connection, files, digests[files], of_rows)
+            for files, of_rows in zip(published, read, strict=True)
         }
 
     # What both are made of
@@ -251,9 +260,9 @@ class Verifier:
     def _read(
         self, connection: duckdb.DuckDBPyConnection, published: Sequence[Published], lists: Listed, *, whole: bool
     ) -> list["_Read"]:
-        """Read published rows, and look among them for what entries of `lists`, which are open, name.
+        """Look among published rows for those that entries of `lists`, which are open, name, or that must be gone.
 
-        If `whole`, hold them against rules too, and all their spellings against the index.
+        If `whole`, hold all rows against rules, the ledger and the index too.
         """
         shards, columns = [files.shard for files in published], published[0].shard.columns
         indexed = all(indexes.exists(self.root, shard) for shard in shards)
@@ -262,26 +271,41 @@ class Verifier:
         asked = self._questions(shards[0], lists)
         rows.create_suspects(connection)
         for _ in index.runs(connection, max(shard.rows for shard in shards)):
-            index.spell(connection, "run", asked, lists.salt, with_links=True)
+            index.spell(connection, "run", asked, lists.salt, with_links=whole)
             rows.add_suspects(connection, by_host=any(question.kind in index.HOST_KINDS for question in asked))
+            if whole:
+                _add_links(connection, read)
             if whole and indexed:
                 for place, missing in indexes.missing_spellings(connection, self.root, shards):
                     read[place].missing += missing
-            for place, links, total, back in _count_links(connection):
-                read[place].links += links
-                read[place].sum_of_links += total
-                read[place].back += back
         survivors = rows.survivors(connection, lists, columns)
         judged = rows.judge(connection, self.settings, self.keywords) if whole else [Judged()] * len(survivors)
         returned = self._returned_rows(connection, shards)
-        left = indexes.links_left(connection, self.root, shards) if indexed else {}
+        false = self._false_claims(connection, shards)
+        left = indexes.links_left(connection, self.root, shards) if whole and indexed else None
         for place, each in enumerate(read):
             each.survivors = survivors[2 * place : 2 * place + 2]
             each.judged = judged[2 * place : 2 * place + 2]
             each.back += returned.get(place, 0)
-            if indexed and left.get(place, (0, 0)) != (each.links, each.sum_of_links):
+            each.false = false.get(place, 0)
+            if left is not None and left.get(place, (0, 0)) != (each.links, each.sum_of_links):
                 each.missing += 1
         return read
+
+    def _false_claims(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> dict[int, int]:
+        """By place of a shard, how many of its verdicts tell of another link or text than the source has there."""
+        rows.create_view(connection, "sources", [shard.parquet for shard in shards], shards[0].columns)
+        link_key = keys.private_link_key_sql(self.listed.salt, "link")
+        row_key = keys.private_row_key_sql(self.listed.salt, "link", "text::varchar")
+        found = connection.execute(
+            f"""
+            SELECT file, count(*) FROM sources
+            JOIN (SELECT *, file_index::integer AS file FROM {indexes.claims(self.root, shards)}) USING (file, row)
+            WHERE link_key IS DISTINCT FROM {link_key} OR row_key <> {row_key}
+            GROUP BY file
+            """
+        ).fetchall()
+        return dict(found)
 
     def _returned_rows(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> dict[int, int]:
         """By place of a shard, rows that rules removed before and that are published where they were removed from.
@@ -309,7 +333,7 @@ class Verifier:
         ((left,),) = connection.execute("SELECT count(*) FROM not_removed").fetchall()
         if not left:
             return {}
-        row_key = keys.private_row_key_sql(self.listed.salt, "link::varchar", "text::varchar")
+        row_key = keys.private_row_key_sql(self.listed.salt, "link", "text::varchar")
         found = connection.execute(
             f"""
             SELECT place, count(*) FROM not_removed JOIN (
@@ -329,7 +353,6 @@ class Verifier:
         files: Published,
         digests: tuple[str, str, str],
         read: "_Read",
-        hits: Mapping[str, str],
     ) -> Evidence:
         shard = files.shard
         gone = self._removed(shard)
@@ -348,9 +371,9 @@ class Verifier:
             key=self.key(shard, *digests),
             basis=self._basis(shard, digests[0]),
             lists=lists,
-            hits={name: hits.get(name, indexes.NO_HITS) for name in lists},
+            hits={name: read.hits.get(name, indexes.NO_HITS) for name in lists},
             questions=sorted(_written(self._questions(shard, self.listed))),
-            index_sha256=indexes.sha256(self.root, shard),
+            index_sha256=read.index_sha256,
             source_sha256=digests[0],
             safe_sha256=digests[1],
             extra_sha256=digests[2],
@@ -360,7 +383,7 @@ class Verifier:
             safe_rows=kept[0].rows,
             extra_rows=kept[1].rows,
             removed_rows=expected[2].rows,
-            unaccounted_rows=abs(source.rows - kept[0].rows - kept[1].rows - expected[2].rows),
+            unaccounted_rows=abs(source.rows - kept[0].rows - kept[1].rows - expected[2].rows) + read.false,
             altered_files=sum(kept[part] != expected[part] for part in (0, 1)),
             changed_schemas=sum(schema != schemas[0] for schema in schemas[1:]),
             listed_in_research=sum(read.survivors),
@@ -376,18 +399,21 @@ class Verifier:
 
 @dataclass
 class _Read:
-    """What was found on reading the published rows of one shard."""
+    """What was found out about the published rows of one shard."""
 
     links: int = 0  # rows with a link
     sum_of_links: int = 0  # of hashes of their keys
     back: int = 0  # rows that the ledger says were removed
     missing: int = 0  # from the index
+    false: int = 0  # verdicts that tell of another row than the source has
     survivors: list[int] = field(default_factory=list)  # of the safe and the extra file
     judged: list[Judged] = field(default_factory=list)  # likewise
+    hits: dict[str, str] = field(default_factory=dict)
+    index_sha256: str | None = None  # if the index was proved
 
 
-def _count_links(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, int, int, int]]:
-    """By place of a shard: links of a run of rows, sum of hashes of their keys, and how many of them must be gone."""
+def _add_links(connection: duckdb.DuckDBPyConnection, read: list[_Read]) -> None:
+    """Count the links of a run of rows, and those of them that must be gone."""
     counted = connection.execute(
         """
         SELECT file // 2 AS place, count(*), sum(hash(link_key)::hugeint),
@@ -396,7 +422,9 @@ def _count_links(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, i
         """
     ).fetchall()
     for place, links, total, back in counted:
-        yield place, links, int(total), back
+        read[place].links += links
+        read[place].sum_of_links += int(total)
+        read[place].back += back
 
 
 def _written(questions: Iterable[index.Question]) -> list[str]:
