@@ -222,8 +222,9 @@ class Verifier:
     ) -> dict[Published, Evidence]:
         """Prove what earlier proofs of some shards leave open about the same `lists`, which are open.
 
-        A shard whose source is not what it was is not among what is returned. Its Parquet rendering may have been
-        altered, and then what is kept now is not part of what was proved.
+        A shard whose files are not what its verdicts leave of the source is not among what is returned, nor one whose
+        source is not what it was, since its Parquet rendering may have been altered: what is kept now is then not
+        part of what was proved.
         """
         shards = [files.shard for files in left]
         indexes.hits(connection, self.root, shards, lists)
@@ -234,7 +235,8 @@ class Verifier:
             then = each.evidence
             of_rows.hits, of_rows.index_sha256 = then.hits, then.index_sha256
             evidence = self._evidence(connection, files, digests[files], of_rows)
-            if evidence.source_content == then.source_content:
+            wrong = evidence.altered_files or evidence.changed_schemas or evidence.unaccounted_rows
+            if evidence.source_content == then.source_content and not wrong:
                 found[files] = replace(evidence, questions=then.questions)
         return found
 
