@@ -146,6 +146,10 @@ class DataRoot:
     def evidence(self, subset: str, stem: str) -> Path:
         return self.private / "evidence" / subset / f"{stem}.json"
 
+    def removed_rows(self, subset: str, stem: str) -> Path:
+        """Which rows of a shard its files lacked when they were proved; see `verification.removed`."""
+        return self.private / "evidence" / subset / f"{stem}.removed.parquet"
+
     @property
     def gate(self) -> Path:
         """The gate's last record: which evidence it judged, and whether that passed."""

@@ -114,7 +114,7 @@ def verified(settings: Settings, part: Slice) -> dg.AssetsDefinition:
             ]
             found = verifier(inputs).keep(published, of("verified"))
             return dg.MaterializeResult(
-                data_version=dg.DataVersion(key_of([[each.files_key, each.lists] for each in found])),
+                data_version=dg.DataVersion(key_of([each.key for each in found])),
                 metadata={"dagster/row_count": sum(each.safe_rows + each.extra_rows for each in found)},
             )
 

@@ -15,7 +15,7 @@ class Evidence:
     subset: str
     stem: str
     key: str  # digest of what was verified and against what: files, feeds, rules, code
-    files_key: str  # digest of the files, the rules and the code alone
+    basis: str  # digest of source, scores, columns, rules and code alone
     lists: dict[str, str]  # feed -> digest of its entries
     hits: dict[str, str]  # feed -> digest of its entries that the shard's index says can name a row of the source
     questions: list[str]  # what the index was proved to answer: kind and form
@@ -23,11 +23,13 @@ class Evidence:
     source_sha256: str
     safe_sha256: str
     extra_sha256: str
+    source_content: str  # rows of the source, and the sum of a hash over all their values
+    removed_sha256: str  # of which rows verdicts remove from which edition; see `removed`
     source_rows: int
     safe_rows: int
     extra_rows: int
     removed_rows: int  # by the verdicts
-    unaccounted_rows: int  # source rows that are neither kept nor removed by a verdict, or the other way round
+    unaccounted_rows: int  # neither kept nor removed by a verdict, or the other way round; or of false verdicts
     altered_files: int  # files whose kept rows are not, value for value, the source's
     changed_schemas: int  # files whose columns are not the source's in name, order and type
     listed_in_research: int

@@ -5,7 +5,7 @@ the files keep nothing readable; and each entry's fingerprint, by which indexes 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -72,13 +72,27 @@ class Listed:
         """Feed -> digest of all that its entries depend on."""
         return {feed.name: feed.digest for feed in self.feeds}
 
-    def open(self, connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> None:
-        """Fill `listed_fingerprints (feed, fingerprint, mark)` with the entries of the feeds `names`, or of all."""
+    def only(self, names: Collection[str]) -> "Listed":
+        """Only the feeds `names`, as far as they are there."""
+        return replace(self, feeds=tuple(feed for feed in self.feeds if feed.name in names))
+
+    def naming(self, connection: duckdb.DuckDBPyConnection, fingerprints: str) -> "Listed":
+        """As if the feeds held only those kinds of which an entry has one of `fingerprints`, the name of a table."""
+        feeds = []
+        for feed in self.feeds:
+            found = connection.execute(
+                f"SELECT DISTINCT kind FROM read_parquet({literal(str(feed.path))}) "
+                f"SEMI JOIN {fingerprints} USING (fingerprint)"
+            ).fetchall()
+            feeds.append(replace(feed, kinds=frozenset(Kind(kind) for (kind,) in found)))
+        return replace(self, feeds=tuple(feeds))
+
+    def open(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Fill `listed_fingerprints (feed, fingerprint, mark)` with all entries."""
         parts = ["SELECT NULL::varchar AS feed, NULL::ubigint AS fingerprint, NULL::ubigint AS mark WHERE false"]
         parts += [
             f"SELECT {literal(feed.name)}, fingerprint, mark FROM read_parquet({literal(str(feed.path))})"
             for feed in self.feeds
-            if names is None or feed.name in names
         ]
         connection.execute(f"CREATE OR REPLACE TEMP TABLE listed_fingerprints AS {' UNION ALL '.join(parts)}")
 

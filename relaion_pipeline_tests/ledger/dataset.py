@@ -143,18 +143,26 @@ class Dataset:
         self.settle().remember(release, self.inputs().shards)
         return self
 
+    def verifier(self) -> Verifier:
+        inputs = self.inputs()
+        lists = listed.read_lists(inputs.settings, inputs.root)
+        return Verifier(inputs.root, inputs.settings, lists, inputs.keywords, inputs.ledger)
+
+    def staged(self) -> list[Published]:
+        """Write the editions that the verdicts call for."""
+        inputs = self.inputs()
+        editions.write(inputs.shards, inputs.settings, inputs.root)
+        return [
+            Published(shard, *(inputs.root.staged(shard.subset, shard.stem, part) for part in editions.PARTS))
+            for shard in inputs.shards
+        ]
+
     def release(self, version: str) -> Path:
         """Make a whole release; its evidence must be clean. Returns its folder."""
         settler = self.settle()
         inputs = self.inputs()
-        editions.write(inputs.shards, inputs.settings, inputs.root)
-        lists = listed.read_lists(inputs.settings, inputs.root)
-        verifier = Verifier(inputs.root, inputs.settings, lists, inputs.keywords, inputs.ledger)
-        published = [
-            Published(shard, *(inputs.root.staged(shard.subset, shard.stem, part) for part in editions.PARTS))
-            for shard in inputs.shards
-        ]
-        self._judge(verifier.keep(published), inputs.root)
+        verifier = self.verifier()
+        self._judge(verifier.keep(self.staged()), inputs.root)
         return assemble.assemble(inputs.root, inputs, readiness.check(inputs, settler, verifier), version)
 
     def _judge(self, found: list[evidence.Evidence], root: DataRoot) -> None:
