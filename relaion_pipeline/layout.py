@@ -139,6 +139,10 @@ class DataRoot:
         """Kept rows of a shard by host, for the report."""
         return self.private / "statistics" / subset / f"{stem}.hosts.parquet"
 
+    def public_keys(self, subset: str, stem: str) -> Path:
+        """Keys, as removal lists have them, of rows of a shard; see `release.public_keys`."""
+        return self.private / "public_keys" / subset / f"{stem}.parquet"
+
     def verifier_list(self, feed: str) -> Path:
         """The verifier's own reading of a feed; see `verification.listed`."""
         return self.private / "verifier_lists" / f"{feed}.parquet"

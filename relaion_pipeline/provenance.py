@@ -22,6 +22,7 @@ SCREENING = (*COMPILING, "shards", "screening")
 SETTLING = (*SCREENING, "ledger")
 WRITING = ("shards", "release/editions.py")
 VERIFYING = (*SETTLING, "verification")
+LISTING = ("shards", "feeds/keys.py", "release/removal_lists.py", "release/public_keys.py")
 """What each stage's results depend on: another report template does not have shards screened again."""
 
 DECIDING_LIBRARIES = ("can-ada", "duckdb", "mmh3", "numpy", "publicsuffixlist", "pyarrow", "regex")

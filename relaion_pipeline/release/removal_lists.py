@@ -68,11 +68,16 @@ def bytes_sql(column: str | None, schema: pa.Schema) -> str:
     """SQL for the bytes of a column of text or bytes; null, like a column that is not there, is empty."""
     if column is None:
         return "''::BLOB"
+    bytes_of = quoted(column) if is_bytes(column, schema) else f"encode({quoted(column)}::VARCHAR)"
+    return f"coalesce({bytes_of}, ''::BLOB)"
+
+
+def is_bytes(column: str, schema: pa.Schema) -> bool:
+    """Whether a column of text or bytes holds bytes."""
     kind = schema.field(column).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    return f"coalesce({quoted(column) if binary else f'encode({quoted(column)}::VARCHAR)'}, ''::BLOB)"
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 class ListWriter:

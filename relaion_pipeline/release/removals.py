@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from relaion_pipeline import database
 from relaion_pipeline.database import literal
@@ -20,12 +18,13 @@ from relaion_pipeline.layout import EDITIONS, RESEARCH, RESEARCH_SAFE, DataRoot
 from relaion_pipeline.release import removal_lists
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.manifest import RemovalList, Removals
+from relaion_pipeline.release.public_keys import PublicKeys
 from relaion_pipeline.release.readiness import ReleaseRefusedError
 from relaion_pipeline.release.removal_lists import KINDS, LINKS, ROWS, Head, ListWriter
 from relaion_pipeline.screening import verdicts
 from relaion_pipeline.screening.verdicts import BIT, HIDDEN_BITS, Reason
 from relaion_pipeline.settings import Settings
-from relaion_pipeline.shards.stock import StockedShard, asked_together
+from relaion_pipeline.shards.stock import StockedShard
 
 _KEYS_PER_BATCH = 1 << 17
 _SECRET_BITS = HIDDEN_BITS - BIT[Reason.COVER]
@@ -80,30 +79,22 @@ def _create_removed(
 ) -> None:
     """Fill `removed`, the keys of rows that an edition lacks, and `standing`, those of kept rows with such a link.
 
-    Rows are told apart by a fast hash of the link first, so that only few of the kept ones need their keys.
+    Secret are rows that go for a list's sake; not their cover.
     """
-    keys = "row_key UBIGINT, link_key UBIGINT"
+    files = ", ".join(literal(str(root.verdicts(shard.subset, shard.stem))) for shard in shards)
     connection.execute(
-        f"CREATE TEMP TABLE removed (link_hash UBIGINT, {keys}, leaves_research BOOLEAN, secret BOOLEAN)"
+        f"CREATE TEMP TABLE gone AS SELECT file_index::INTEGER AS place, row, "
+        f"reasons & {verdicts.RESEARCH_BITS} <> 0 AS leaves_research, reasons & {_SECRET_BITS} <> 0 AS secret "
+        f"FROM read_parquet([{files}])"
     )
-    connection.execute(f"CREATE TEMP TABLE standing ({keys})")
-    row_key = removal_lists.key_sql(salt, ROWS, "link", "text")
-    link_key = removal_lists.key_sql(salt, LINKS, "link")
-    for together in asked_together(shards, lambda shard: shard):
-        _create_source(connection, together)
-        _create_gone(connection, root, together)
-        connection.execute(
-            f"INSERT INTO removed SELECT hash(link), {row_key}, {link_key}, leaves_research, secret "
-            "FROM source JOIN gone USING (file, row)"
-        )
-    connection.execute("CREATE TEMP TABLE sought AS SELECT DISTINCT link_hash FROM removed")
-    for together in asked_together(shards, lambda shard: shard):
-        _create_source(connection, together)
-        _create_gone(connection, root, together)
-        connection.execute(
-            f"INSERT INTO standing SELECT {row_key}, {link_key} "
-            "FROM (FROM source SEMI JOIN sought ON hash(link) = link_hash) ANTI JOIN gone USING (file, row)"
-        )
+    PublicKeys(connection, root, shards, salt).create_known("gone")
+    connection.execute(
+        "CREATE TEMP TABLE removed AS SELECT row_key, link_key, leaves_research, secret "
+        "FROM gone JOIN known USING (place, row)"
+    )
+    connection.execute(
+        "CREATE TEMP TABLE standing AS SELECT row_key, link_key FROM known ANTI JOIN gone USING (place, row)"
+    )
 
 
 def _write_edition(
@@ -131,32 +122,3 @@ def _write_edition(
         f"(SELECT count(*) FROM ({kept}) SEMI JOIN (FROM removed WHERE {gone}) AS r USING (row_key))"
     ).fetchall()
     return RemovalList(edition=edition, rows=rows, row_keys=keys[ROWS], link_keys=keys[LINKS], kept_alike=alike)
-
-
-def _create_source(connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> None:
-    """Define the view `source (file, row, link, text)` over `shards`, links and texts as bytes, null as empty."""
-    columns = shards[0].columns
-    schema = pq.read_schema(shards[0].parquet)
-    files = ", ".join(literal(str(shard.parquet)) for shard in shards)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW source AS SELECT file_index::INTEGER AS file, file_row_number AS row, "
-        f"{removal_lists.bytes_sql(columns.link, schema)} AS link, "
-        f"{removal_lists.bytes_sql(columns.text, schema)} AS text "
-        f"FROM read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
-    )
-
-
-def _create_gone(connection: duckdb.DuckDBPyConnection, root: DataRoot, shards: Sequence[StockedShard]) -> None:
-    """Fill the table `gone (file, row, leaves_research, secret)` with the rows of `shards` that an edition lacks.
-
-    Secret are those that go for a list's sake; not their cover.
-    """
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE gone (file INTEGER, row BIGINT, leaves_research BOOLEAN, secret BOOLEAN)"
-    )
-    for number, shard in enumerate(shards):
-        rows, bits = verdicts.read_rows(root.verdicts(shard.subset, shard.stem))
-        leaves = (bits & verdicts.RESEARCH_BITS) != 0
-        named = pa.table({"row": rows, "leaves_research": leaves, "secret": (bits & _SECRET_BITS) != 0})
-        connection.execute(f"INSERT INTO gone SELECT {number}, row, leaves_research, secret FROM named")
-        del named

@@ -104,7 +104,7 @@ def _by_file(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tupl
     table = connection.sql(query).to_arrow_table().combine_chunks()
     files, column = table.column(0).to_numpy(), table.column(1)
     places, starts = np.unique(files, return_index=True)
-    for place, start, end in zip(places, starts, [*starts[1:], len(files)], strict=True):
+    for place, start, end in zip(places, starts, [*starts, len(files)][1:], strict=True):
         yield int(place), column.slice(start, end - start)
 
 
