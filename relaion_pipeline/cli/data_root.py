@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from relaion_pipeline import report_tables
+from relaion_pipeline import report_tables, startup
 from relaion_pipeline.cli.options import DATA, told
 from relaion_pipeline.layout import DataRoot, write_text
 
@@ -98,7 +98,8 @@ def release(data: Path, version: str | None) -> None:
     Example:
         relaion release --data demo
     """
-    from relaion_pipeline import launch  # noqa: PLC0415  (imports Dagster)
+    with startup.importing():
+        from relaion_pipeline import launch  # noqa: PLC0415  (imports Dagster)
 
     outcome = launch.release(DataRoot.at(data), version)
     for run in outcome.cleared:

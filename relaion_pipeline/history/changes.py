@@ -29,6 +29,7 @@ class Stage(StrEnum):
     """What has to be done again, in the order of a run."""
 
     LISTS = "screening by lists"
+    ASKED = "screening by lists (by index; read where that is not enough)"
     RULES = "screening by rules"
     SETTLED = "ledger and cover"
     EDITIONS = "editions"
@@ -39,7 +40,7 @@ class Stage(StrEnum):
 
 _ONLY_RELEASE = (Stage.RELEASE,)
 _SETTLED = (Stage.SETTLED, Stage.TOUCHED, Stage.RELEASE)
-_BY_LISTS = (Stage.LISTS, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
+_BY_LISTS = (Stage.ASKED, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
 _BY_RULES = (Stage.RULES, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
 _WRITTEN = (Stage.EDITIONS, Stage.VERIFICATION, Stage.RELEASE)
 _ALL = (Stage.LISTS, Stage.RULES, Stage.SETTLED, Stage.EDITIONS, Stage.VERIFICATION, Stage.RELEASE)
@@ -98,6 +99,8 @@ def stale(changes: Iterable[Change], shards: Iterable[str]) -> dict[Stage, set[s
         for stage in change.stages:
             whole = change.shards is None or stage in _OF_ALL_SHARDS
             found.setdefault(stage, set()).update(known if whole else known & set(change.shards or ()))
+    if Stage.ASKED in found:
+        found[Stage.ASKED] -= found.get(Stage.LISTS, set())  # these are read in any case
     return {stage: found[stage] for stage in Stage if found.get(stage)}
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from relaion_pipeline import startup
 from relaion_pipeline.layout import EDITIONS, PUBLIC_FILE_MODE, write_text
 from relaion_pipeline.release.manifest import Manifest
 
@@ -14,8 +15,8 @@ PROVENANCE = "lineage/provenance.intoto.json"
 
 def write(described: Manifest, folder: Path) -> None:
     """Write card, Croissant metadata, report and lineage into the folder of a release."""
-    # They import matplotlib, OpenLineage and in-toto.
-    from relaion_pipeline.release import attestation, openlineage, report  # noqa: PLC0415
+    with startup.importing():  # matplotlib, OpenLineage and in-toto
+        from relaion_pipeline.release import attestation, openlineage, report  # noqa: PLC0415
 
     contents = of_editions(described, EDITIONS) | {
         REPORT: report.render(described),

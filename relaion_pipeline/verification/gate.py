@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from relaion_pipeline import startup
 from relaion_pipeline.layout import DataRoot, make_private, write_text
 from relaion_pipeline.verification import evidence as evidence_files
 from relaion_pipeline.verification.evidence import Evidence
@@ -103,10 +104,11 @@ def _frame(evidence: Sequence[Evidence]) -> Any:
 def _evaluate(frame: Any, expected_shards: int, root: DataRoot) -> dict[str, list[bool]]:
     """Outcomes by check's name: of every expectation that was evaluated for it."""
     with _quiet():
-        import great_expectations as gx  # noqa: PLC0415  (takes seconds)
-        from great_expectations import expectations as gxe  # noqa: PLC0415
-        from great_expectations.checkpoint.actions import UpdateDataDocsAction  # noqa: PLC0415
-        from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
+        with startup.importing():
+            import great_expectations as gx  # noqa: PLC0415  (takes seconds)
+            from great_expectations import expectations as gxe  # noqa: PLC0415
+            from great_expectations.checkpoint.actions import UpdateDataDocsAction  # noqa: PLC0415
+            from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
 
         docs = make_private(root.data_docs)
         shutil.rmtree(docs, ignore_errors=True)

@@ -37,11 +37,11 @@ kind = "link"
 """
 WAIVER = {"kind": "quarantined-entry", "feed": "hrw", "entry": 3, "reason": "a slip", "by": "Ada"}
 SETTLED = (Stage.SETTLED, Stage.TOUCHED, Stage.RELEASE)
-LISTS = (Stage.LISTS, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
+LISTS = (Stage.ASKED, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
 RULES = (Stage.RULES, Stage.SETTLED, Stage.TOUCHED, Stage.VERIFICATION, Stage.RELEASE)
 WRITTEN = (Stage.EDITIONS, Stage.VERIFICATION, Stage.RELEASE)
 ALL = (Stage.LISTS, Stage.RULES, Stage.SETTLED, *WRITTEN)
-OF_SHARDS = tuple(Stage)
+OF_SHARDS = tuple(stage for stage in Stage if stage is not Stage.ASKED)
 RELEASE = (Stage.RELEASE,)
 
 
@@ -316,13 +316,14 @@ def test_no_key_of_the_settings_changes_in_silence():
 
 def test_what_is_stale_is_counted_by_shard():
     content = base()
-    for name in ("a new shard", "a threshold"):
+    for name in ("a new shard", "a threshold", "a file of a list"):
         CASES[name][0](content)
     new = inputs(content)
     found = changes.stale(changes.between(inputs(base()), new), new.shards)
     every = set(new.shards)
     assert found == {
         Stage.LISTS: {"en/2"},
+        Stage.ASKED: every - {"en/2"},
         Stage.RULES: every,
         Stage.SETTLED: every,
         Stage.EDITIONS: {"en/2"},
@@ -331,6 +332,11 @@ def test_what_is_stale_is_counted_by_shard():
         Stage.RELEASE: every,
     }
     assert list(found) == list(Stage)
+    content = base()
+    CASES["a file of a list"][0](content)
+    found = changes.stale(changes.between(inputs(base()), inputs(content)), base()["shards"])
+    assert Stage.LISTS not in found
+    assert found[Stage.ASKED] == set(base()["shards"])
     assert changes.stale((), new.shards) == {}
 
 

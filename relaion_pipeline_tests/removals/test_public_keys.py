@@ -138,7 +138,7 @@ def dataset(tmp_path: Path) -> Dataset:
         "a", [("a1", "x", LISTED), ("a2", "x", 0), ("shared", "x", 0), ("twice", "y", UNSAFE), (None, "z", NO_LINK)]
     )
     made.put("b", [("b1", "x", 0), ("shared", "other", 0), ("twice", "y", 0), ("b2", None, LISTED)])
-    made.put("c", [("c1", "x", 0), ("c2", "é", 0), ("shared", "x", 0)])
+    made.put("c", [("c1", "x", 0), ("c2", "é", 0), ("shared", "x", 0), ("both", "x", LISTED), ("both", "y", 0)])
     made.write()
     return made
 
@@ -167,7 +167,7 @@ def test_a_link_that_stands_in_an_unchanged_shard_is_not_listed(dataset: Dataset
     dataset.hide("a", "b", "c")
     assert dataset.write() == after == dataset.written_from_scratch()
     dataset.judge("b", [("b1", "x", 0), ("shared", "other", LISTED), *dataset.rows["b"][2:]])
-    dataset.judge("c", [*dataset.rows["c"][:2], ("shared", "x", LISTED)])
+    dataset.judge("c", [*dataset.rows["c"][:2], ("shared", "x", LISTED), *dataset.rows["c"][3:]])
     dataset.hide("a", "b", "c")  # by now all its rows are known, so that it goes from the last shard without a read
     gone = dataset.write()
     assert len(gone["research"][1]) >= len(after["research"][1])
