@@ -66,7 +66,7 @@ class Dataset:
         none: list[list[str]] = [[]] * len(marked)
         columns = [[n for n, _ in marked], [b for _, b in marked], none, none, [0] * len(marked), [0] * len(marked)]
         table = pa.table(columns, schema=verdicts.VERDICTS)
-        verdicts.write(self.root.verdicts("en", stem), table, Header("", "", "", "", Counts()))
+        verdicts.write(self.root.verdicts("en", stem), table, Header("", "", "", "", "", Counts()))
 
     def hide(self, *stems: str) -> None:
         """Take shards away: whoever reads them fails."""
