@@ -32,7 +32,7 @@ test-slow: install  ## run the scale, fuzz, crash and browser tests
 ui: install  ## open the Dagster UI on the demo
 	$(BIN)/relaion ui --data $(DEMO)
 
-bench: install  ## measure a release against a plain DuckDB copy
+bench: install  ## measure releases, re-releases and cleaning against plain copies
 	$(BIN)/python -m benchmarks
 
 lint: install  ## ruff and mypy
