@@ -14,6 +14,7 @@ from relaion_pipeline.release.lock import LockedError
 from relaion_pipeline.release.manifest import ManifestError
 from relaion_pipeline.release.readiness import ReleaseRefusedError
 from relaion_pipeline.release.signature import SignatureError
+from relaion_pipeline.screening.breadth import BroadEntryError
 from relaion_pipeline.screening.keywords import KeywordError
 from relaion_pipeline.screening.screen import ScreeningError
 from relaion_pipeline.settings import SettingsError
@@ -23,6 +24,7 @@ from relaion_pipeline.verification.verifier import VerificationError
 
 EXPECTED_ERRORS = (
     BlocklistError,
+    BroadEntryError,
     EditionError,
     ExplainError,
     FeedError,

@@ -10,6 +10,7 @@ from relaion_pipeline.assets.metadata import removals_table
 from relaion_pipeline.assets.slices import settler
 from relaion_pipeline.progress import of
 from relaion_pipeline.resources import Workspace
+from relaion_pipeline.screening import breadth
 from relaion_pipeline.settings import Settings
 
 
@@ -32,7 +33,7 @@ def settled(settings: Settings) -> dg.AssetsDefinition:
     def verdicts(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
         with workspace.inputs(context) as inputs:
             settling = settler(inputs)
-            settling.screener.refuse_broad_entries(inputs.shards)
+            breadth.refuse(inputs.root, inputs.settings, inputs.shards)
             settling.settle(inputs.shards, of("settled"))
             counts = settling.counts_by_subset(inputs.shards)
             return dg.MaterializeResult(

@@ -10,7 +10,7 @@ from relaion_pipeline.ledger.settling import Settler
 from relaion_pipeline.release import editions, versions
 from relaion_pipeline.release.editions import StagedShard
 from relaion_pipeline.release.inputs import Inputs
-from relaion_pipeline.screening import verdicts
+from relaion_pipeline.screening import breadth, verdicts
 from relaion_pipeline.screening.verdicts import Counts
 from relaion_pipeline.shards.stock import StockedShard
 from relaion_pipeline.verification import evidence as evidence_files
@@ -70,7 +70,7 @@ def check(inputs: Inputs, settler: Settler, verifier: Verifier) -> Ready:
             "the verdicts were settled before the ledger or another shard changed; run `relaion release`, or "
             "materialise `ledger` and all that follows from it"
         )
-    settler.screener.refuse_broad_entries(inputs.shards)
+    breadth.refuse(inputs.root, inputs.settings, inputs.shards)
     return Ready(tuple(staged), counts, by_shard, _gate(inputs, found), settler)
 
 

@@ -44,6 +44,10 @@ RUN_ROWS = 1 << 20
 HOST_KINDS = {Kind.DOMAIN: links.domain_candidates, Kind.PREFIX: lambda host: [without_www(host)]}
 
 
+SPELLED = "(SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts)"
+"""The relation `(file, fingerprint)` of all that `spell` made."""
+
+
 @dataclass(frozen=True, order=True)
 class Question:
     """One thing that lists can compare of a row: a kind, and for hashed links the form in which they are hashed."""
@@ -90,8 +94,7 @@ def writing(
         writers = [stack.enter_context(_ShardWriter(root, shard, asked, salt)) for shard in shards]
 
         def add(connection: duckdb.DuckDBPyConnection) -> None:
-            spellings = "SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts"
-            for place, column in _by_file(connection, f"{spellings} ORDER BY file, fingerprint"):
+            for place, column in _by_file(connection, f"FROM {SPELLED} ORDER BY file, fingerprint"):
                 writers[place].add_spellings(_without_repetition(column))
             for place, column in _by_file(connection, "SELECT file, link_key FROM link_keys ORDER BY file, link_key"):
                 writers[place].add_links(column)

@@ -4,7 +4,6 @@ A shard is read when its rows or the rules changed. When only lists changed, its
 only to find the rows, if the entries that can name a row of it are not those of before.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +11,13 @@ from dataclasses import dataclass, replace
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from relaion_pipeline import database
-from relaion_pipeline.feeds import keys
 from relaion_pipeline.feeds.blocklist import Blocklist, kind_id
 from relaion_pipeline.feeds.entries import Kind
-from relaion_pipeline.layout import DataRoot, make_private, written_whole
+from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.provenance import SCREENING, code_version, key_of
-from relaion_pipeline.screening import findings, index, matching, verdicts
+from relaion_pipeline.screening import breadth, findings, index, matching
 from relaion_pipeline.screening.findings import FINDINGS, Record
 from relaion_pipeline.screening.index import IMAGE_KINDS, Question
 from relaion_pipeline.screening.keywords import Keywords
@@ -249,7 +246,7 @@ class Screener:
             not_screened = self._judge(connection, together, image_kinds)
             self._create_candidates(connection, together)
             matching.create_hits(connection, self.blocklist.lists, columns)
-            _create_found(connection, self.blocklist.lists.salt)
+            findings.create(connection, self.blocklist.lists.salt)
             for place, (shard, earlier) in enumerate(together):
                 then = earlier.hits if earlier else {}
                 hits = {name: _NO_HITS if name in feeds else then.get(name, _NO_HITS) for name in self.settings.feeds}
@@ -292,9 +289,9 @@ class Screener:
         hits: dict[str, str],
     ) -> None:
         """Write what was found of one shard. `hits` are those of feeds that were not looked for."""
-        found = _found(connection, place)
+        found = findings.of_shard(connection, place)
         self._stop_at_missing_scores(shard, found)
-        self._write_entry_counts(shard, _entry_counts(connection, place))
+        breadth.keep(connection, self.root, shard, place)
         counted = connection.execute(
             f"SELECT name, {_digest_sql()} FROM (SELECT DISTINCT feed, kind, mark FROM hit_marks WHERE file = {place}) "
             "JOIN blocklist.feeds ON id = feed GROUP BY name"
@@ -304,7 +301,7 @@ class Screener:
             lists=self.blocklist.keys_by_feed,
             hits=hits | dict(counted),
             answered=self._answered(shard),
-            content=_content(found),
+            content=findings.digest(found),
             not_screened_by_image=not_screened,
         )
         findings.write(self.root, shard.subset, shard.stem, found, record)
@@ -334,7 +331,7 @@ class Screener:
         # Unless all feeds were looked for, others may name these rows, too.
         asked = self._questions(shards[0])
         index.spell(connection, "candidates", asked, self.blocklist.lists.salt, with_links=False)
-        self.blocklist.find_suspects(connection, _SPELLED)
+        self.blocklist.find_suspects(connection, index.SPELLED)
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE suspect_rows AS "
             "SELECT DISTINCT file, row, kind FROM spelled JOIN suspects USING (fingerprint)"
@@ -361,7 +358,7 @@ class Screener:
             for _ in index.runs(connection, max(shard.rows for shard in shards)):
                 index.spell(connection, "run", asked, salt, with_links=True)
                 add_to_index(connection)
-                _add_hits(connection, _SPELLED)
+                _add_hits(connection, index.SPELLED)
                 _add_named_rows(connection, asked)
 
     def _spellings(self, shards: Sequence[StockedShard]) -> str:
@@ -370,46 +367,6 @@ class Screener:
             database.literal(str(self.root.spellings_index(shard.subset, shard.stem))) for shard in shards
         )
         return f"(SELECT file_index::integer AS file, fingerprint FROM read_parquet([{files}]))"
-
-    def refuse_broad_entries(self, shards: Sequence[StockedShard]) -> None:
-        """Stop where one entry matched more rows than its feed's `max_rows_per_entry`, unless a waiver names it.
-
-        A slip in a list (the address of an empty image, of a whole host) would else remove masses; and to leave
-        the entry out would publish what it may rightly list. So an operator decides.
-
-        Raises:
-            ScreeningError: names feed and number of such entries, not what they list.
-        """
-        files = [self.root.entry_counts(shard.subset, shard.stem) for shard in shards]
-        paths = ", ".join(database.literal(str(path)) for path in files if path.exists())
-        if not paths:
-            return
-        limits = {name: feed.max_rows_per_entry for name, feed in self.settings.feeds.items()}
-        broad = []
-        with database.connect(self.root, self.settings.limits) as connection, database.asking("counting rows by entry"):
-            counted = connection.execute(
-                f"SELECT feed, kind, high, low, sum(rows)::bigint AS total FROM read_parquet([{paths}]) "
-                "GROUP BY ALL HAVING total > ? ORDER BY ALL",
-                [min(limits.values())],
-            ).fetchall()
-            for feed, kind, high, low, rows in counted:
-                if feed not in limits or rows <= limits[feed]:
-                    continue
-                compiled = database.literal(str(self.root.compiled_feed(feed)))
-                ((entry,),) = connection.execute(
-                    f"SELECT min(entry) FROM read_parquet({compiled}) WHERE kind = ? AND high = ? AND low = ?",
-                    [kind, high, low],
-                ).fetchall()
-                if entry is not None and entry not in self.settings.waived_entries(feed):
-                    broad.append(
-                        f"feed '{feed}', entry number {entry}: matches {rows:,} rows, more than "
-                        f"max_rows_per_entry = {limits[feed]:,}"
-                    )
-        if broad:
-            raise ScreeningError(
-                "\n".join(broad[:10]) + "\nHave the list corrected, or accept such an entry by name:\n"
-                '[[waivers]]\nkind = "quarantined-entry"\nfeed = "..."\nentry = ...\nreason = "..."\nby = "..."'
-            )
 
     def _create_flags(
         self, connection: duckdb.DuckDBPyConnection, columns: Columns, image_kinds: frozenset[Kind]
@@ -434,12 +391,6 @@ class Screener:
         connection.execute("CREATE OR REPLACE TEMP TABLE flagged AS FROM all_flagged")
         connection.unregister("all_flagged")
 
-    def _write_entry_counts(self, shard: StockedShard, counts: pa.Table) -> None:
-        path = self.root.entry_counts(shard.subset, shard.stem)
-        make_private(path.parent)
-        with written_whole(path) as temporary:
-            pq.write_table(counts, temporary, compression="zstd")
-
     def _stop_at_missing_scores(self, shard: StockedShard, found: pa.Table) -> None:
         if self.settings.nsfw.missing_score is not MissingScore.STOP:
             return
@@ -449,9 +400,6 @@ class Screener:
                 f"{shard.name}: {unscored} rows have no score; add scores, or set nsfw.missing_score = 'remove' "
                 f"to leave such rows out of research-safe"
             )
-
-
-_SPELLED = "(SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts)"
 
 
 def _add_hits(connection: duckdb.DuckDBPyConnection, fingerprints: str) -> None:
@@ -489,56 +437,3 @@ def _digest_sql() -> str:
     """
     summed = "coalesce(sum(md5_number_upper(kind || ':' || mark)::hugeint), 0)"
     return f"coalesce(any_value(link_form), '') || ':' || count(*) || ':' || {summed}"
-
-
-def _create_found(connection: duckdb.DuckDBPyConnection, salt: bytes) -> None:
-    """Fill `found`: what lists (`hits`) and rules (`flagged`) say together, `file` and the columns of `FINDINGS`."""
-    kind_bits = " ".join(f"WHEN '{kind}' THEN {BIT[reason]}" for kind, reason in verdicts.REASON_OF_KIND.items())
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE found AS
-        WITH listed AS (
-            SELECT file, row, bit_or((CASE kind {kind_bits} END)::usmallint) AS bits,
-                list_sort(list_distinct(list(feeds.name))) AS feeds,
-                list_sort(list_distinct(list(form) FILTER (form <> ''))) AS forms
-            FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed GROUP BY file, row
-        ), known AS (
-            SELECT file, row, {keys.private_link_key_sql(salt, "link")} AS link_key,
-                {keys.private_row_key_sql(salt, "link", "text")} AS row_key
-            FROM candidates
-        )
-        SELECT coalesce(listed.file, flagged.file) AS file, coalesce(listed.row, flagged.row) AS row,
-            (coalesce(listed.bits, 0) | coalesce(flagged.bits, 0))::usmallint AS bits,
-            coalesce(feeds, []::varchar[]) AS feeds, coalesce(forms, []::varchar[]) AS forms,
-            coalesce(flagged.link_key, known.link_key) AS link_key, coalesce(flagged.row_key, known.row_key) AS row_key
-        FROM listed FULL JOIN flagged ON listed.file = flagged.file AND listed.row = flagged.row
-        LEFT JOIN known ON listed.file = known.file AND listed.row = known.row
-        """
-    )
-
-
-def _found(connection: duckdb.DuckDBPyConnection, place: int) -> pa.Table:
-    query = f"SELECT {', '.join(FINDINGS.names)} FROM found WHERE file = {place} ORDER BY row"
-    return connection.sql(query).to_arrow_table().cast(FINDINGS)
-
-
-def _content(found: pa.Table) -> str:
-    """Digest of findings."""
-    digest = hashlib.sha256(found.column("row").to_numpy().tobytes() + found.column("bits").to_numpy().tobytes())
-    for name in ("feeds", "forms"):
-        lists = found.column(name).combine_chunks()
-        digest.update(lists.value_lengths().to_numpy(zero_copy_only=False).tobytes())
-        digest.update("\0".join(lists.flatten().to_pylist()).encode())
-    return digest.hexdigest()
-
-
-def _entry_counts(connection: duckdb.DuckDBPyConnection, place: int) -> pa.Table:
-    """A table `feed, kind, high, low, rows` of one shard: how many of its rows each entry, by its key, matched."""
-    counts: pa.Table = connection.sql(
-        f"""
-        SELECT feeds.name AS feed, kind, (key >> 64)::ubigint AS high, (key & 18446744073709551615::uhugeint)::ubigint
-            AS low, count(DISTINCT row) AS rows
-        FROM hits JOIN blocklist.feeds AS feeds ON feeds.id = hits.feed WHERE file = {place} GROUP BY ALL ORDER BY ALL
-        """
-    ).to_arrow_table()
-    return counts

@@ -13,6 +13,7 @@ import duckdb
 from relaion_pipeline.database import literal
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.provenance import key_of
+from relaion_pipeline.screening import index
 from relaion_pipeline.screening.verdicts import RESEARCH_BITS
 from relaion_pipeline.shards import sha256_file
 from relaion_pipeline.shards.stock import StockedShard
@@ -81,9 +82,7 @@ def missing_spellings(
     return connection.execute(
         f"""
         SELECT place, count(*) FROM (
-            SELECT file // 2 AS place, fingerprint FROM (
-                SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts
-            )
+            SELECT file // 2 AS place, fingerprint FROM {index.SPELLED}
         ) ANTI JOIN (
             SELECT file_index::integer AS place, fingerprint FROM {spellings(root, shards)}
         ) AS known USING (place, fingerprint) GROUP BY place

@@ -14,6 +14,7 @@ from relaion_pipeline.database import literal, quoted
 from relaion_pipeline.feeds import keys
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.links import rows as links_rows
+from relaion_pipeline.screening import index
 from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.settings import Columns, Settings
 from relaion_pipeline.verification.listed import Listed, hex_key
@@ -67,8 +68,7 @@ def add_suspects(connection: duckdb.DuckDBPyConnection, *, by_host: bool) -> Non
     `by_host`: hosts were spelled.
     """
     connection.execute(
-        "INSERT INTO hit SELECT DISTINCT fingerprint FROM "
-        "(SELECT fingerprint FROM spelled UNION ALL SELECT fingerprint FROM spelled_hosts) "
+        f"INSERT INTO hit SELECT DISTINCT fingerprint FROM {index.SPELLED} "
         "SEMI JOIN listed_fingerprints USING (fingerprint)"
     )
     connection.execute("INSERT INTO suspect_rows SELECT file, row FROM spelled SEMI JOIN hit USING (fingerprint)")
