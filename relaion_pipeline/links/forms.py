@@ -233,17 +233,26 @@ def _combined(base: str, text: str, *, addressed: bool) -> Iterator[tuple[str, s
     host = _WWW_LABELS.sub("", _DEFAULT_PORT.sub("", host.rpartition("@")[2]), count=1)
     if not host:
         return
-    ends = {"no_slash": path.rstrip("/")}
-    if base not in (*SURE, THREATEXCHANGE) and _UNSURE_PATH.search(path):
-        # A path that hides a `?` or a slash behind an escape: leave its end as it is.
-        ends = {"slash" if path.endswith("/") else "no_slash": path}
-    elif not _ENDS_IN_FILE.search(path):
-        ends["slash"] = path.rstrip("/") + "/"
+    ends = _ends(base, path, rest)
     for (www, slash), names in _GRIDS[base].items():
         if slash in ends and not (addressed and www == "www"):
             spelled = f"{'www.' if www == 'www' else ''}{host}{ends[slash]}{rest}"
             for name, prefix in names:
                 yield name, prefix + spelled
+
+
+def _ends(base: str, path: str, rest: str) -> dict[str, str]:
+    """A path with and without a slash at its end, as far as that leads to the same link."""
+    if base not in (*SURE, THREATEXCHANGE) and _UNSURE_PATH.search(path):
+        # A path that hides a `?` or a slash behind an escape: leave its end as it is.
+        return {"slash" if path.endswith("/") else "no_slash": path}
+    stem = path.rstrip("/")
+    ends = {"no_slash": stem}
+    if not _ENDS_IN_FILE.search(path):
+        ends["slash"] = stem + "/"
+    if not rest and stem.endswith(tuple(C0_AND_SPACE)):
+        del ends["no_slash"]  # what ends in a blank is read without it
+    return ends
 
 
 def describe(link: str) -> dict[str, object]:

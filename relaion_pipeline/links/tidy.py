@@ -44,6 +44,8 @@ _DECODED: Final = rf"/[^\x00-\x1f\x7f#%\\?{_CASE_TRAPS}]*(?:\?[^\x00-\x1f\x7f#%\
 _DOT_SEGMENT: Final = r"^[^?]*/\.{1,2}(?:[/?]|$)"
 # One form takes all of them off, another one of them.
 _SLASHES_AT_END: Final = r"^[^?]*//(?:\?|$)"
+# Without its slash, such a link would end before the blank.
+_BLANK_BEFORE_SLASH: Final = " /$"
 # Neither does the end of the path stay where it is.
 _HIDDEN_QUERY: Final = r"^[^?]*%3[Ff]"
 # The parser escapes a quote in a query, and not in a path.
@@ -65,7 +67,7 @@ _LEFT_ALONE: Final = "!\"$&'()*+,/:;<=>?@[]^`{|}"
 _TRAPS: Final = {
     "link_text": (_EMPTY_PARAMETERS,),
     "link_unquoted": (_ENTITY, _QUOTE_IN_QUERY, _HIDDEN_QUERY),
-    "link_decoded": (_ENTITY, _DOT_SEGMENT, _SLASHES_AT_END, " $"),
+    "link_decoded": (_ENTITY, _DOT_SEGMENT, _SLASHES_AT_END, _BLANK_BEFORE_SLASH, " $"),
 }
 """What must not be found, in the link, in it with `&amp;` undone, in its path and query with escapes undone."""
 

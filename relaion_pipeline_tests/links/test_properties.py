@@ -40,6 +40,8 @@ def test_canonicalising_is_idempotent(link):
 @example("http://www.www.example.com/a")
 @example("http://example.com/a%3Fb/")
 @example("http://www./a")
+@example("0/ /")
+@example("http://example.com/a /")
 def test_every_form_leads_to_one_key(link):
     if links.canonicalise(link) is None:
         return
