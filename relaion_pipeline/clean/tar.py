@@ -183,7 +183,7 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
             raise _damaged(source, place) from None
         content = place + _BLOCK
         if kind in _FOR_NEXT:
-            end = content + (length + _BLOCK - 1) // _BLOCK * _BLOCK
+            end = content + -(-length // _BLOCK) * _BLOCK
             extra_name, extra_size = _extension(source, tar, kind, content, length)
             name = extra_name if extra_name is not None else name
             real_size = extra_size if extra_size is not None else real_size
@@ -192,7 +192,7 @@ def _members(source: Path, tar: mmap.mmap) -> Iterator[Member]:
         if kind in _REFUSED:
             raise CleanError(f"{source}: a link or a sparse file at byte {place}; unpack and pack the tar without any")
         length = real_size if real_size is not None else 0 if kind in _WITHOUT_CONTENT else length
-        end = content + (length + _BLOCK - 1) // _BLOCK * _BLOCK
+        end = content + -(-length // _BLOCK) * _BLOCK
         if end > size:
             raise CleanError(f"{source}: cut short in the member at byte {place}; fetch it again")
         name = name if name is not None else _name(header)

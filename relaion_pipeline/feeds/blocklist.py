@@ -78,8 +78,8 @@ class Blocklist:
         forms = {kind: frozenset(self.link_forms[name] for name in names) for kind, names in self.feeds_by_kind.items()}
         return Lists(frozenset(self.feeds_by_kind), forms, compiling.salt_of(self.root))
 
-    def open(self, connection: duckdb.DuckDBPyConnection, names: Collection[str] | None = None) -> Lists:
-        """Make what indexes are asked about: the feeds `names`, or all.
+    def open(self, connection: duckdb.DuckDBPyConnection, names: Collection[str]) -> None:
+        """Make what indexes are asked about: the feeds `names`.
 
         `blocklist.feeds (id, name, link_form)` names all feeds; `blocklist.fingerprints (feed, kind, fingerprint,
         mark)` holds every entry: a shard that has the fingerprint can have rows that the entry names, and `mark` stands
@@ -91,12 +91,11 @@ class Blocklist:
             connection.execute(
                 "INSERT INTO blocklist.feeds VALUES (?, ?, ?)", [number, feed.name, self.link_forms[feed.name]]
             )
-        wanted = [number for number, feed in enumerate(self.feeds) if names is None or feed.name in names]
+        wanted = [number for number, feed in enumerate(self.feeds) if feed.name in names]
         connection.execute(
             "CREATE OR REPLACE TABLE blocklist.fingerprints AS "
             f"SELECT feed, kind, fingerprint, mark FROM ({self._entries(wanted)})"
         )
-        return self.lists
 
     def find_suspects(self, connection: duckdb.DuckDBPyConnection, fingerprints: str) -> None:
         """Fill a table `blocklist.<kind> (key, feed)` for each kind with entries of any feed that have a fingerprint.

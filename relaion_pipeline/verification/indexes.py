@@ -23,6 +23,7 @@ NO_HITS = "0:0"
 
 
 def exists(root: DataRoot, shard: StockedShard) -> bool:
+    """Whether a shard has an index, right or wrong."""
     return all(file.exists() for file in _files(root, shard))
 
 

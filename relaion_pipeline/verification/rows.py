@@ -44,8 +44,8 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, paths: list[Pa
     named = {part: getattr(columns, part) for part in Columns.model_fields}
     named |= {str(kind): getattr(columns, part) for kind, part in IMAGES.items()}
     selected = ", ".join(
-        f"{quoted(name) if name else 'NULL'}{'::varchar' if part == 'link' else ''} AS {part}"
-        for part, name in named.items()
+        f"{quoted(column) if column else 'NULL'}{'::varchar' if part == 'link' else ''} AS {part}"
+        for part, column in named.items()
     )
     files = ", ".join(literal(str(path)) for path in paths)
     connection.execute(
