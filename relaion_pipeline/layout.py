@@ -65,6 +65,11 @@ class DataRoot:
         return self.private / "digests.json"
 
     @property
+    def verified_digests(self) -> Path:
+        """Digests that verification found out, apart from those that releases are built by."""
+        return self.private / "verified_digests.json"
+
+    @property
     def temporary(self) -> Path:
         """Scratch space of DuckDB, a folder for each process."""
         return self.private / "temporary"

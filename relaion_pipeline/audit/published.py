@@ -4,8 +4,10 @@ What belongs here: what can be told from the release alone, and the proof over i
 hand. What does not: judging staged files before a release (`gate`).
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -132,18 +134,12 @@ def _digests(release: Path) -> dict[str, str | None]:
 
     What the Hub leaves beside a release is left out.
     """
-    by_inode: dict[int, str | None] = {}
-    digests = {}
     names = {path.relative_to(release).as_posix(): path for path in release.rglob("*") if path.is_file()}
-    for name, path in sorted(names.items()):
-        if _OF_THE_HUB.fullmatch(name):
-            continue
-        inode = path.stat().st_ino
-        if inode not in by_inode:
-            by_inode[inode] = _sha256(path)
-        digests[name] = by_inode[inode]
-    digests.pop(CHECKSUMS, None)
-    return digests
+    inodes = {name: path.stat().st_ino for name, path in names.items() if not _OF_THE_HUB.fullmatch(name)}
+    one_of_each = {inode: names[name] for name, inode in inodes.items()}
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        by_inode = dict(zip(one_of_each, pool.map(_sha256, one_of_each.values()), strict=True))
+    return {name: by_inode[inode] for name, inode in inodes.items() if name != CHECKSUMS}
 
 
 def _wrong_checksums(release: Path, digests: dict[str, str | None]) -> Iterator[str]:

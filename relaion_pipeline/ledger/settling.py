@@ -20,7 +20,7 @@ from relaion_pipeline import database
 from relaion_pipeline.database import literal
 from relaion_pipeline.feeds import compiling, keys
 from relaion_pipeline.layout import DataRoot, make_private, write_text
-from relaion_pipeline.ledger import cover, memory, segments
+from relaion_pipeline.ledger import cover, hidden_links, memory, segments
 from relaion_pipeline.ledger.segments import Ledger
 from relaion_pipeline.provenance import SETTLING, code_version, key_of
 from relaion_pipeline.screening import matching, verdicts
@@ -103,8 +103,8 @@ class Settler:
             database.asking("settling verdicts with the ledger"),
         ):
             returned = memory.create(connection, self.ledger, self.settings)
-            self._create_present(connection, all_shards)
-            hidden = _hidden_links(connection, len(all_shards))
+            hidden_links.create_present(connection, self.root, shards)
+            hidden = hidden_links.digests(connection, len(shards))
             touched = []
             for each in all_shards:
                 header = verdicts.read_header(self.root.verdicts(each.shard.subset, each.shard.stem))
@@ -182,50 +182,6 @@ class Settler:
         salt = compiling.salt_of(self.root)
         return key_of(shard.source_sha256, shard.columns.model_dump(), salt.hex(), code_version(SETTLING))
 
-    # What is remembered and where it is
-
-    def _create_present(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[_Shard]) -> None:
-        """Find the links that must go in all shards.
-
-        Fills `recurring (link_key, feeds)`, links of rows whose image is listed, and `present (place, link_key, rows,
-        class)`: which links that must go a shard holds, how often, and why. `found` has all findings.
-        """
-        image = BIT[Reason.LISTED_IMAGE]
-        files = ", ".join(literal(str(self.root.findings(each.shard.subset, each.shard.stem))) for each in shards)
-        connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW found AS SELECT file_index::integer AS place, * FROM read_parquet([{files}])"
-        )
-        connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE recurring AS
-            SELECT link_key, list_sort(list_distinct(flatten(list(feeds)))) AS feeds
-            FROM found WHERE bits & {image} <> 0 AND link_key IS NOT NULL GROUP BY link_key
-            """
-        )
-        connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE gone AS
-            SELECT link_key, CASE WHEN link_key IN (SELECT link_key FROM recurring) THEN 'recurring'
-                WHEN bool_and(covers) THEN 'cover' ELSE 'listed' END AS class
-            FROM (
-                SELECT link_key, covers FROM remembered UNION ALL SELECT link_key, false FROM recurring
-                UNION ALL SELECT link_key, false FROM found WHERE bits & {LISTED_BITS} <> 0 AND link_key IS NOT NULL
-            ) GROUP BY link_key
-            """
-        )
-        links = ", ".join(literal(str(self.root.links_index(each.shard.subset, each.shard.stem))) for each in shards)
-        connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW all_links AS "
-            f"SELECT file_index::integer AS place, link_key FROM read_parquet([{links}])"
-        )
-        connection.execute(
-            """
-            CREATE OR REPLACE TEMP TABLE present AS
-            SELECT place, link_key, count(*) AS rows, any_value(class) AS class
-            FROM all_links JOIN gone USING (link_key) GROUP BY ALL
-            """
-        )
-
     # One shard
 
     def _create_base(self, connection: duckdb.DuckDBPyConnection, each: _Shard) -> None:
@@ -247,7 +203,7 @@ class Settler:
         )
         ((lacking,),) = connection.execute("SELECT count(*) FROM lacking").fetchall()
         listed = f"(FROM {base} WHERE bits & {LISTED_BITS} <> 0)"
-        if lacking or _links_beyond(connection, each, listed):
+        if lacking or hidden_links.beyond(connection, each.place, listed):
             self._add_others(connection, each, everywhere=bool(lacking))
 
     def _add_others(self, connection: duckdb.DuckDBPyConnection, each: _Shard, *, everywhere: bool) -> None:
@@ -299,7 +255,7 @@ class Settler:
                 ) GROUP BY row
                 """
             )
-            if not _links_beyond(connection, each, "named"):
+            if not hidden_links.beyond(connection, each.place, "named"):
                 return "FROM named"
         matching.create_source(connection, [shard.parquet], shard.columns, frozenset())
         keyed = f"SELECT row, link, text, {keys.private_link_key_sql(salt, 'link')} AS link_key FROM source"
@@ -320,7 +276,7 @@ class Settler:
         hidden = settled.filter(pa.array((bits & HIDDEN_BITS) != 0))
         ((digest,),) = connection.execute(
             f"""
-            SELECT {_HIDDEN_DIGEST} FROM (
+            SELECT {hidden_links.DIGEST} FROM (
                 SELECT link_key, CASE WHEN link_key IN (SELECT link_key FROM recurring) THEN 'recurring'
                     WHEN bool_and(reasons & {BIT[Reason.COVER]} <> 0) THEN 'cover' ELSE 'listed' END AS class
                 FROM hidden WHERE link_key IS NOT NULL GROUP BY link_key
@@ -355,7 +311,7 @@ class Settler:
                 offer = self._offer(connection, each, share, factor)
                 if offer is not None:
                     offers[each.place] = offer
-            unique = _unique_links(connection, [candidate for _, found in offers.values() for candidate in found])
+            unique = hidden_links.unique(connection, [candidate for _, found in offers.values() for candidate in found])
             left = []
             for each in (each for each in open_ones if each.place in offers):
                 wanted, found = offers[each.place]
@@ -408,42 +364,8 @@ def read_settlement(root: DataRoot) -> Settlement | None:
         return None
 
 
-_HIDDEN_DIGEST = "count(*) || ':' || coalesce(sum(md5_number_upper(link_key || ':' || class)::hugeint), 0)"
-"""SQL for the digest of `link_key, class`, in whatever order."""
-
-
 def _base(each: _Shard) -> str:
     return f"base_{each.place}"
-
-
-def _links_beyond(connection: duckdb.DuckDBPyConnection, each: _Shard, accounted: str) -> bool:
-    """Whether a shard has links that must go more often than rows of `accounted` have them."""
-    ((beyond,),) = connection.execute(
-        "SELECT count(*) FROM present "
-        f"LEFT JOIN (SELECT link_key, count(*) AS rows FROM {accounted} GROUP BY link_key) AS known USING (link_key) "
-        f"WHERE place = {each.place} AND present.rows > coalesce(known.rows, 0)"
-    ).fetchall()
-    return bool(beyond)
-
-
-def _hidden_links(connection: duckdb.DuckDBPyConnection, shards: int) -> list[str]:
-    """For each shard the digest of the links that must go from it, and why."""
-    counted = connection.execute(f"SELECT place, {_HIDDEN_DIGEST} FROM present GROUP BY place").fetchall()
-    found = dict.fromkeys(range(shards), "0:0") | dict(counted)
-    return [found[place] for place in range(shards)]
-
-
-def _unique_links(connection: duckdb.DuckDBPyConnection, offers: Sequence[cover.Candidate]) -> set[int]:
-    """Those of the candidates' links that occur once in the dataset."""
-    if not offers:
-        return set()
-    sought = pa.table({"link_key": pa.array([offer.link_key for offer in offers], pa.uint64())})
-    connection.register("sought_links", sought)
-    found = connection.execute(
-        "SELECT link_key FROM all_links SEMI JOIN sought_links USING (link_key) GROUP BY link_key HAVING count(*) = 1"
-    ).fetchall()
-    connection.unregister("sought_links")
-    return {key for (key,) in found}
 
 
 def _with_cover(settled: pa.Table, chosen: Sequence[cover.Candidate]) -> pa.Table:

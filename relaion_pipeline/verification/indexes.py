@@ -5,7 +5,7 @@ which `verifier` proves of the index's bytes, and `standing` asks of an earlier 
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -15,8 +15,8 @@ from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.screening import index
 from relaion_pipeline.screening.verdicts import RESEARCH_BITS
-from relaion_pipeline.shards import sha256_file
 from relaion_pipeline.shards.stock import StockedShard
+from relaion_pipeline.verification import claims
 from relaion_pipeline.verification.listed import Listed
 
 NO_HITS = "0:0"
@@ -27,9 +27,9 @@ def exists(root: DataRoot, shard: StockedShard) -> bool:
     return all(file.exists() for file in _files(root, shard))
 
 
-def sha256(root: DataRoot, shard: StockedShard) -> str | None:
-    """Digest of a shard's index as it is now, None where there is none."""
-    return key_of([sha256_file(file) for file in _files(root, shard)]) if exists(root, shard) else None
+def sha256(root: DataRoot, shard: StockedShard, of_file: Callable[[Path], str]) -> str | None:
+    """Digest of a shard's index as it is now, by those of its files; None where there is none."""
+    return key_of([of_file(file) for file in _files(root, shard)]) if exists(root, shard) else None
 
 
 def spellings(root: DataRoot, shards: Sequence[StockedShard]) -> str:
@@ -40,11 +40,6 @@ def spellings(root: DataRoot, shards: Sequence[StockedShard]) -> str:
 def links(root: DataRoot, shards: Sequence[StockedShard]) -> str:
     """SQL for `(file_index, link_key)` of the indexes of `shards`."""
     return _read_parquet([_files(root, shard)[1] for shard in shards])
-
-
-def claims(root: DataRoot, shards: Sequence[StockedShard]) -> str:
-    """SQL for `file_index` and the columns of the verdicts of `shards`."""
-    return _read_parquet([root.verdicts(shard.subset, shard.stem) for shard in shards])
 
 
 def hits(
@@ -101,7 +96,7 @@ def with_returned_links(
             SELECT file_index::integer AS place, link_key, count(*) AS rows FROM {links(root, shards)}
             SEMI JOIN remembered USING (link_key) GROUP BY ALL
         ) LEFT JOIN (
-            SELECT file_index::integer AS place, link_key, count(*) AS removed FROM {claims(root, shards)}
+            SELECT file_index::integer AS place, link_key, count(*) AS removed FROM {claims.of_shards(root, shards)}
             WHERE reasons & {RESEARCH_BITS} <> 0 GROUP BY ALL
         ) USING (place, link_key) WHERE rows > coalesce(removed, 0)
         """
@@ -123,7 +118,7 @@ def links_left(
             - coalesce(sum(hash(link_key)::hugeint) FILTER (NOT known), 0)
         FROM (
             SELECT file_index::integer AS place, link_key, true AS known FROM {links(root, shards)}
-            UNION ALL SELECT file_index::integer, link_key, false FROM {claims(root, shards)}
+            UNION ALL SELECT file_index::integer, link_key, false FROM {claims.of_shards(root, shards)}
             WHERE reasons & {RESEARCH_BITS} <> 0 AND link_key IS NOT NULL
         ) GROUP BY place
         """

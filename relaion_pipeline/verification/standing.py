@@ -21,7 +21,6 @@ A proof that found anything wrong never stands.
 from dataclasses import dataclass, replace
 
 from relaion_pipeline.layout import DataRoot
-from relaion_pipeline.shards.stock import StockedShard
 from relaion_pipeline.verification import indexes, removed
 from relaion_pipeline.verification.evidence import Evidence
 from relaion_pipeline.verification.gate import CHECKS
@@ -35,6 +34,7 @@ class Ground:
     basis: str  # digest of all but lists, ledger and files
     safe_sha256: str
     extra_sha256: str
+    index_sha256: str | None
     questions: frozenset[str]  # that lists ask
     removed: Removed
 
@@ -76,7 +76,7 @@ class Standing:
         return Left(replace(self.evidence, hits=of_now), feeds, self.rewritten)
 
 
-def find(earlier: Evidence | None, ground: Ground, shard: StockedShard, root: DataRoot) -> Standing | None:
+def find(earlier: Evidence | None, ground: Ground, root: DataRoot) -> Standing | None:
     """`earlier` evidence of a shard as a proof that stands, None where it does not."""
     if (
         earlier is None
@@ -84,11 +84,11 @@ def find(earlier: Evidence | None, ground: Ground, shard: StockedShard, root: Da
         or any(getattr(earlier, check.column) != 0 for check in CHECKS)
         or not ground.questions <= set(earlier.questions)
         or earlier.index_sha256 is None
-        or earlier.index_sha256 != indexes.sha256(root, shard)
+        or earlier.index_sha256 != ground.index_sha256
     ):
         return None
     if ground.removed.sha256 != earlier.removed_sha256:
-        then = removed.read(root, shard.subset, shard.stem)
+        then = removed.read(root, earlier.subset, earlier.stem)
         if then is None or then.sha256 != earlier.removed_sha256 or not then.within(ground.removed):
             return None
     of_now = (ground.safe_sha256, ground.extra_sha256, ground.removed.sha256)

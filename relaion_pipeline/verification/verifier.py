@@ -18,8 +18,6 @@ import duckdb
 import pyarrow as pa
 
 from relaion_pipeline import database
-from relaion_pipeline.database import literal
-from relaion_pipeline.feeds import keys
 from relaion_pipeline.feeds.blocklist import Lists
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.ledger import memory
@@ -27,11 +25,11 @@ from relaion_pipeline.ledger.segments import Ledger
 from relaion_pipeline.provenance import VERIFYING, code_version, key_of
 from relaion_pipeline.screening import index
 from relaion_pipeline.screening.keywords import Keywords
-from relaion_pipeline.screening.verdicts import RESEARCH_BITS
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards import ShardError, sha256_file
+from relaion_pipeline.shards.digests import DigestCache
 from relaion_pipeline.shards.stock import StockedShard, asked_together
-from relaion_pipeline.verification import contents, indexes, removed, rows, standing
+from relaion_pipeline.verification import claims, contents, indexes, removed, rows, standing
 from relaion_pipeline.verification import evidence as evidence_files
 from relaion_pipeline.verification.evidence import Evidence
 from relaion_pipeline.verification.listed import Listed
@@ -55,8 +53,22 @@ class Published:
     extra: Path
 
 
-_Digests = dict[Published, tuple[str, str, str]]
-"""SHA-256 of source, safe and extra file."""
+@dataclass(frozen=True)
+class Digests:
+    """SHA-256 of the files of one shard, as they are now."""
+
+    source: str
+    safe: str
+    extra: str
+    index: str | None  # None where there is no index
+
+    @property
+    def held(self) -> tuple[str, str, str]:
+        """Of the files that are held against each other."""
+        return self.source, self.safe, self.extra
+
+
+_Digests = dict[Published, Digests]
 
 
 @dataclass(frozen=True)
@@ -74,17 +86,18 @@ class Verifier:
         published: Sequence[Published],
         progress: Callable[[int], None] = lambda _: None,
         known: Callable[[StockedShard], Evidence | None] = lambda _: None,
+        sha256: Callable[[Path], str] = sha256_file,
     ) -> list[Evidence]:
         """Find out about every shard what `Evidence` says; judging is the gate's.
 
         `known` may offer the evidence of an earlier proof: where it stands, only what it leaves open is proved.
+        `sha256` tells the digests of sources and indexes; those of `published` files are always found out by reading.
         `progress` is told the source rows of each shard that is done.
 
         Raises:
             VerificationError: a file cannot be read.
         """
-        with ThreadPoolExecutor(database.threads(self.settings.limits)) as pool:
-            digests = dict(zip(published, pool.map(_digests, published), strict=True))
+        digests = self._digests(published, sha256)
         found: dict[Published, Evidence] = {}
         with database.connect(self.root, self.settings.limits) as connection:
             with database.asking("reading the ledger"):
@@ -96,11 +109,15 @@ class Verifier:
         return [found[files] for files in published]
 
     def keep(self, published: Sequence[Published], progress: Callable[[int], None] = lambda _: None) -> list[Evidence]:
-        """Verify staged files, and keep the evidence where the gate finds it; what stands is not found out again."""
+        """Verify staged files, and keep the evidence where the gate finds it; what stands is not found out again.
+
+        A source or an index is read again for its digest only if its size, place or times are not what they were.
+        """
         earlier = {
             files.shard: evidence_files.read(self.root, files.shard.subset, files.shard.stem) for files in published
         }
-        found = self.verify(published, progress, known=earlier.get)
+        cache = DigestCache(self.root.verified_digests)
+        found = self.verify(published, progress, known=earlier.get, sha256=cache.sha256)
         for files, each in zip(published, found, strict=True):
             before = earlier[files.shard]
             if before is None or before.removed_sha256 != each.removed_sha256:
@@ -139,6 +156,17 @@ class Verifier:
                 f"{shard.name}: its verdicts cannot be read; run `relaion release`, or materialise `ledger`"
             ) from None
 
+    def _digests(self, published: Sequence[Published], sha256: Callable[[Path], str]) -> _Digests:
+        def of(files: Published) -> Digests:
+            index_sha256 = indexes.sha256(self.root, files.shard, sha256)
+            return Digests(sha256(files.shard.source), sha256_file(files.safe), sha256_file(files.extra), index_sha256)
+
+        with ThreadPoolExecutor(database.threads(self.settings.limits)) as pool:
+            try:
+                return dict(zip(published, pool.map(of, published), strict=True))
+            except ShardError as error:
+                raise VerificationError(str(error)) from None
+
     def _proofs(
         self,
         connection: duckdb.DuckDBPyConnection,
@@ -170,7 +198,7 @@ class Verifier:
         closed = [files for files, each in left.items() if each.nothing]
         now = self.listed.digests
         yield {
-            files: replace(left[files].evidence, key=self.key(files.shard, *digests[files]), lists=now)
+            files: replace(left[files].evidence, key=self.key(files.shard, *digests[files].held), lists=now)
             for files in closed
         }
         opened = _grouped((each.feeds, files) for files, each in left.items() if not each.nothing)
@@ -186,12 +214,19 @@ class Verifier:
         self, digests: _Digests, known: Callable[[StockedShard], Evidence | None]
     ) -> dict[Published, Standing]:
         found = {}
-        for files, (source, safe, extra) in digests.items():
+        for files, of_files in digests.items():
             shard, earlier = files.shard, known(files.shard)
             if earlier is not None:
                 asked = frozenset(_written(self._questions(shard, self.listed)))
-                ground = Ground(self._basis(shard, source), safe, extra, asked, self._removed(shard))
-                stands = standing.find(earlier, ground, shard, self.root)
+                ground = Ground(
+                    self._basis(shard, of_files.source),
+                    of_files.safe,
+                    of_files.extra,
+                    of_files.index,
+                    asked,
+                    self._removed(shard),
+                )
+                stands = standing.find(earlier, ground, self.root)
                 if stands is not None:
                     found[files] = stands
         return found
@@ -233,7 +268,7 @@ class Verifier:
         found = {}
         for (files, each), of_rows in zip(left.items(), read, strict=True):
             then = each.evidence
-            of_rows.hits, of_rows.index_sha256 = then.hits, then.index_sha256
+            of_rows.hits = then.hits
             evidence = self._evidence(connection, files, digests[files], of_rows)
             wrong = evidence.altered_files or evidence.changed_schemas or evidence.unaccounted_rows
             if evidence.source_content == then.source_content and not wrong:
@@ -250,8 +285,10 @@ class Verifier:
         indexed = all(indexes.exists(self.root, shard) for shard in shards)
         if indexed:
             hits = indexes.hits(connection, self.root, shards, self.listed)
-            for place, shard in enumerate(shards):
-                read[place].hits, read[place].index_sha256 = hits.get(place, {}), indexes.sha256(self.root, shard)
+            for place, of_rows in enumerate(read):
+                of_rows.hits = hits.get(place, {})
+        else:  # Of those that are there, nothing was proved.
+            digests = {files: replace(each, index=None) for files, each in digests.items()}
         return {
             files: self._evidence(connection, files, digests[files], of_rows)
             for files, of_rows in zip(published, read, strict=True)
@@ -282,8 +319,8 @@ class Verifier:
                     read[place].missing += missing
         survivors = rows.survivors(connection, lists, columns)
         judged = rows.judge(connection, self.settings, self.keywords) if whole else [Judged()] * len(survivors)
-        returned = self._returned_rows(connection, shards)
-        false = self._false_claims(connection, shards)
+        returned = claims.returned_rows(connection, self.root, shards, self.listed.salt)
+        false = claims.false(connection, self.root, shards, self.listed.salt)
         left = indexes.links_left(connection, self.root, shards) if whole and indexed else None
         for place, each in enumerate(read):
             each.survivors = survivors[2 * place : 2 * place + 2]
@@ -294,66 +331,11 @@ class Verifier:
                 each.missing += 1
         return read
 
-    def _false_claims(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> dict[int, int]:
-        """By place of a shard, how many of its verdicts tell of another link or text than the source has there."""
-        rows.create_view(connection, "sources", [shard.parquet for shard in shards], shards[0].columns)
-        link_key = keys.private_link_key_sql(self.listed.salt, "link")
-        row_key = keys.private_row_key_sql(self.listed.salt, "link", "text::varchar")
-        found = connection.execute(
-            f"""
-            SELECT file, count(*) FROM sources
-            JOIN (SELECT *, file_index::integer AS file FROM {indexes.claims(self.root, shards)}) USING (file, row)
-            WHERE link_key IS DISTINCT FROM {link_key} OR row_key <> {row_key}
-            GROUP BY file
-            """
-        ).fetchall()
-        return dict(found)
-
-    def _returned_rows(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> dict[int, int]:
-        """By place of a shard, rows that rules removed before and that are published where they were removed from.
-
-        Several rows may have one key, and only some of them have gone: as many must be gone still. Where the verdicts
-        remove as many, no row is read.
-        """
-        named = ", ".join(
-            f"({place}, {literal(shard.subset)}, {literal(shard.stem)})" for place, shard in enumerate(shards)
-        )
-        connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE not_removed AS
-            SELECT place, row_key, safe > coalesce(from_safe, 0) AS from_safe,
-                research > coalesce(from_research, 0) AS from_research
-            FROM memory JOIN (VALUES {named}) AS here (place, subset, shard) USING (subset, shard)
-            LEFT JOIN (
-                SELECT file_index::integer AS place, row_key, count(*) AS from_safe,
-                    count_if(reasons & {RESEARCH_BITS} <> 0) AS from_research
-                FROM {indexes.claims(self.root, shards)} GROUP BY ALL
-            ) USING (place, row_key)
-            WHERE safe > coalesce(from_safe, 0) OR research > coalesce(from_research, 0)
-            """
-        )
-        ((left,),) = connection.execute("SELECT count(*) FROM not_removed").fetchall()
-        if not left:
-            return {}
-        row_key = keys.private_row_key_sql(self.listed.salt, "link", "text::varchar")
-        found = connection.execute(
-            f"""
-            SELECT place, count(*) FROM not_removed JOIN (
-                SELECT place, row_key, count_if(part = 0) AS in_safe FROM (
-                    SELECT file // 2 AS place, file % 2 AS part, {row_key} AS row_key FROM published
-                ) SEMI JOIN not_removed USING (place, row_key) GROUP BY ALL
-            ) USING (place, row_key)
-            WHERE (in_safe > 0 AND from_safe) OR from_research
-            GROUP BY place
-            """
-        ).fetchall()
-        return dict(found)
-
     def _evidence(
         self,
         connection: duckdb.DuckDBPyConnection,
         files: Published,
-        digests: tuple[str, str, str],
+        digests: Digests,
         read: "_Read",
     ) -> Evidence:
         shard = files.shard
@@ -370,15 +352,15 @@ class Verifier:
         return Evidence(
             subset=shard.subset,
             stem=shard.stem,
-            key=self.key(shard, *digests),
-            basis=self._basis(shard, digests[0]),
+            key=self.key(shard, *digests.held),
+            basis=self._basis(shard, digests.source),
             lists=lists,
             hits={name: read.hits.get(name, indexes.NO_HITS) for name in lists},
             questions=sorted(_written(self._questions(shard, self.listed))),
-            index_sha256=read.index_sha256,
-            source_sha256=digests[0],
-            safe_sha256=digests[1],
-            extra_sha256=digests[2],
+            index_sha256=digests.index,
+            source_sha256=digests.source,
+            safe_sha256=digests.safe,
+            extra_sha256=digests.extra,
             source_content=str(source),
             removed_sha256=gone.sha256,
             source_rows=source.rows,
@@ -411,7 +393,6 @@ class _Read:
     survivors: list[int] = field(default_factory=list)  # of the safe and the extra file
     judged: list[Judged] = field(default_factory=list)  # likewise
     hits: dict[str, str] = field(default_factory=dict)
-    index_sha256: str | None = None  # if the index was proved
 
 
 def _add_links(connection: duckdb.DuckDBPyConnection, read: list[_Read]) -> None:
@@ -442,11 +423,3 @@ def _grouped(pairs: Iterable[tuple[Key, Published]]) -> dict[Key, list[Published
     for key, files in pairs:
         groups[key].append(files)
     return groups
-
-
-def _digests(files: Published) -> tuple[str, str, str]:
-    """SHA-256 of source, safe and extra file, read now."""
-    try:
-        return sha256_file(files.shard.source), sha256_file(files.safe), sha256_file(files.extra)
-    except ShardError as error:
-        raise VerificationError(str(error)) from None
