@@ -36,8 +36,9 @@ def settler(inputs: Inputs) -> Settler:
 
 def verifier(inputs: Inputs) -> Verifier:
     """The verification of these inputs, which reads the partners' files itself."""
-    lists = listed.read_lists(inputs.settings, inputs.root)
-    return Verifier(inputs.root, inputs.settings, lists, inputs.keywords, inputs.ledger)
+    sha256 = inputs.verified_digests.sha256
+    lists = listed.read_lists(inputs.settings, inputs.root, sha256)
+    return Verifier(inputs.root, inputs.settings, lists, inputs.keywords, inputs.ledger, sha256)
 
 
 def screened(settings: Settings, part: Slice) -> dg.AssetsDefinition:

@@ -56,8 +56,8 @@ def create_present(connection: duckdb.DuckDBPyConnection, root: DataRoot, shards
     connection.execute(
         """
         CREATE OR REPLACE TEMP TABLE present AS
-        SELECT place, link_key, count(*) AS rows, any_value(class) AS class
-        FROM all_links JOIN gone USING (link_key) GROUP BY ALL
+        FROM (SELECT place, link_key, count(*) AS rows FROM all_links SEMI JOIN gone USING (link_key) GROUP BY ALL)
+        JOIN gone USING (link_key)
         """
     )
 

@@ -32,6 +32,12 @@ class Inputs:
         return DigestCache(self.root.digest_cache)
 
     @cached_property
+    def verified_digests(self) -> DigestCache:
+        """SHA-256 of files as verification found it out for itself; those that have not changed since are not read."""
+        make_private(self.root.private)
+        return DigestCache(self.root.verified_digests)
+
+    @cached_property
     def keywords(self) -> Keywords:
         """The keyword file."""
         return keywords.load(self.root.path / self.settings.nsfw.keywords)

@@ -4,7 +4,7 @@ What is stored are whole digests' first 128 bits, read as hexadecimal is, and ke
 the files keep nothing readable; and each entry's fingerprint, by which indexes of shards are asked.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,19 +115,21 @@ def hex_key(hex_sql: str) -> str:
     return f"('0x' || left({hex_sql}, 32))::uhugeint"
 
 
-def read_lists(settings: Settings, root: DataRoot) -> Listed:
+def read_lists(settings: Settings, root: DataRoot, sha256: Callable[[Path], str] = sha256_file) -> Listed:
     """Read every feed from the partners' files, but those that stand for just their files already.
+
+    `sha256` tells the digests of these files.
 
     Raises:
         FeedError: a feed cannot be read, or a guard refuses it.
     """
-    feeds = tuple(_read_feed(name, settings, root) for name in settings.feeds)
+    feeds = tuple(_read_feed(name, settings, root, sha256) for name in settings.feeds)
     return Listed(feeds, compiling.salt_of(root))
 
 
-def _read_feed(name: str, settings: Settings, root: DataRoot) -> ListedFeed:
+def _read_feed(name: str, settings: Settings, root: DataRoot, sha256: Callable[[Path], str]) -> ListedFeed:
     feed, path = settings.feeds[name], root.verifier_list(name)
-    files = [(file.name, sha256_file(file)) for file in loading.files(feed, root.path)]
+    files = [(file.name, sha256(file)) for file in loading.files(feed, root.path)]
     waived = settings.waived_entries(name)
     digest = key_of(name, files, feed.model_dump(mode="json"), waived, code_version(VERIFYING))
     kinds = _kinds_of(path, digest)

@@ -27,7 +27,6 @@ from relaion_pipeline.screening import index
 from relaion_pipeline.screening.keywords import Keywords
 from relaion_pipeline.settings import Settings
 from relaion_pipeline.shards import ShardError, sha256_file
-from relaion_pipeline.shards.digests import DigestCache
 from relaion_pipeline.shards.stock import StockedShard, asked_together
 from relaion_pipeline.verification import claims, contents, indexes, removed, rows, standing
 from relaion_pipeline.verification import evidence as evidence_files
@@ -80,24 +79,23 @@ class Verifier:
     listed: Listed
     keywords: Keywords
     ledger: Ledger
+    sha256: Callable[[Path], str] = sha256_file  # of sources and indexes; files to be published are always read
 
     def verify(
         self,
         published: Sequence[Published],
         progress: Callable[[int], None] = lambda _: None,
         known: Callable[[StockedShard], Evidence | None] = lambda _: None,
-        sha256: Callable[[Path], str] = sha256_file,
     ) -> list[Evidence]:
         """Find out about every shard what `Evidence` says; judging is the gate's.
 
         `known` may offer the evidence of an earlier proof: where it stands, only what it leaves open is proved.
-        `sha256` tells the digests of sources and indexes; those of `published` files are always found out by reading.
         `progress` is told the source rows of each shard that is done.
 
         Raises:
             VerificationError: a file cannot be read.
         """
-        digests = self._digests(published, sha256)
+        digests = self._digests(published)
         found: dict[Published, Evidence] = {}
         with database.connect(self.root, self.settings.limits) as connection:
             with database.asking("reading the ledger"):
@@ -109,15 +107,11 @@ class Verifier:
         return [found[files] for files in published]
 
     def keep(self, published: Sequence[Published], progress: Callable[[int], None] = lambda _: None) -> list[Evidence]:
-        """Verify staged files, and keep the evidence where the gate finds it; what stands is not found out again.
-
-        A source or an index is read again for its digest only if its size, place or times are not what they were.
-        """
+        """Verify staged files, and keep the evidence where the gate finds it; what stands is not found out again."""
         earlier = {
             files.shard: evidence_files.read(self.root, files.shard.subset, files.shard.stem) for files in published
         }
-        cache = DigestCache(self.root.verified_digests)
-        found = self.verify(published, progress, known=earlier.get, sha256=cache.sha256)
+        found = self.verify(published, progress, known=earlier.get)
         for files, each in zip(published, found, strict=True):
             before = earlier[files.shard]
             if before is None or before.removed_sha256 != each.removed_sha256:
@@ -156,10 +150,14 @@ class Verifier:
                 f"{shard.name}: its verdicts cannot be read; run `relaion release`, or materialise `ledger`"
             ) from None
 
-    def _digests(self, published: Sequence[Published], sha256: Callable[[Path], str]) -> _Digests:
+    def _digests(self, published: Sequence[Published]) -> _Digests:
         def of(files: Published) -> Digests:
-            index_sha256 = indexes.sha256(self.root, files.shard, sha256)
-            return Digests(sha256(files.shard.source), sha256_file(files.safe), sha256_file(files.extra), index_sha256)
+            return Digests(
+                source=self.sha256(files.shard.source),
+                safe=sha256_file(files.safe),
+                extra=sha256_file(files.extra),
+                index=indexes.sha256(self.root, files.shard, self.sha256),
+            )
 
         with ThreadPoolExecutor(database.threads(self.settings.limits)) as pool:
             try:

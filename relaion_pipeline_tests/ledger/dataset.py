@@ -145,8 +145,9 @@ class Dataset:
 
     def verifier(self) -> Verifier:
         inputs = self.inputs()
-        lists = listed.read_lists(inputs.settings, inputs.root)
-        return Verifier(inputs.root, inputs.settings, lists, inputs.keywords, inputs.ledger)
+        sha256 = inputs.verified_digests.sha256
+        lists = listed.read_lists(inputs.settings, inputs.root, sha256)
+        return Verifier(inputs.root, inputs.settings, lists, inputs.keywords, inputs.ledger, sha256)
 
     def staged(self) -> list[Published]:
         """Write the editions that the verdicts call for."""
