@@ -93,8 +93,12 @@ class DataRoot:
     def shard_record(self, subset: str, stem: str) -> Path:
         return self.private / "shards" / subset / f"{stem}.json"
 
+    def images_index(self, subset: str, stem: str) -> Path:
+        """Fingerprints of a shard's image hashes."""
+        return self.private / "index" / subset / f"{stem}.images.parquet"
+
     def spellings_index(self, subset: str, stem: str) -> Path:
-        """Fingerprints of all that lists can compare of a shard's rows."""
+        """Fingerprints of all that lists can compare of a shard's links."""
         return self.private / "index" / subset / f"{stem}.spellings.parquet"
 
     def links_index(self, subset: str, stem: str) -> Path:

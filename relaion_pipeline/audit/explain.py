@@ -20,6 +20,7 @@ import numpy as np
 from relaion_pipeline import database, links
 from relaion_pipeline.database import literal
 from relaion_pipeline.feeds import compiling, keys
+from relaion_pipeline.feeds.blocklist import MATCHABLE
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.history import releases
 from relaion_pipeline.layout import EDITIONS, PRIVATE_FILE_MODE, DataRoot, make_private
@@ -165,13 +166,11 @@ class _Answer:
                 raise ExplainError(f"{shard.name}: was not screened as it is now; run: relaion release")
         if not shards:
             return []
-        spelled, written = (
-            ", ".join(literal(str(path(shard.subset, shard.stem))) for shard in shards)
-            for path in (self._root.spellings_index, self._root.links_index)
-        )
+        spelled = index.known_sql(self._root, shards, MATCHABLE)
+        written = ", ".join(literal(str(self._root.links_index(shard.subset, shard.stem))) for shard in shards)
         places = connection.execute(
             f"""
-            SELECT DISTINCT file_index FROM read_parquet([{spelled}])
+            SELECT DISTINCT file FROM {spelled}
             SEMI JOIN (FROM sought WHERE fingerprint IS NOT NULL) AS s USING (fingerprint)
             UNION SELECT DISTINCT file_index FROM read_parquet([{written}])
             SEMI JOIN (FROM sought WHERE link_key IS NOT NULL) AS s USING (link_key) ORDER BY 1

@@ -1,16 +1,17 @@
 """The index of a shard: what lists can compare of its rows, small enough to be asked instead of the shard.
 
-What belongs here: spelling out what lists can ask, the two files of an index, and whether they stand.
+What belongs here: spelling out what lists can ask, the three files of an index, and whether they stand.
 What does not: asking lists (`screen`), or what a match means (`matching`).
 
-The *spellings* are fingerprints of all keys that entries can have: image hashes, every hashed spelling of the links
-that some feed calls for, match keys, hosts. Each run of `RUN_ROWS` rows is a row group, sorted and without repetition;
-a fingerprint does not say which row it is of. The *links* are private keys of the links as they are written, one for
-each row with a link, in such runs too, so that it can be told how often a link occurs. Both are Parquet, delta-encoded.
+*Images* and *spellings* are fingerprints of all keys that entries can have: of image hashes, and of links, which are
+many more: every hashed spelling that some feed calls for, match keys, hosts. Each run of `RUN_ROWS` rows is a row
+group, sorted and without repetition; a fingerprint does not say which row it is of. The *links* are private keys of the
+links as they are written, one for each row with a link, in such runs too, so that it can be told how often a link
+occurs. All are Parquet, delta-encoded.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relaion_pipeline import links
+from relaion_pipeline.database import literal
 from relaion_pipeline.feeds import keys
 from relaion_pipeline.feeds.blocklist import Lists
 from relaion_pipeline.feeds.compiling import PREFIX_HOST
@@ -44,8 +46,10 @@ RUN_ROWS = 1 << 20
 HOST_KINDS = {Kind.DOMAIN: links.domain_candidates, Kind.PREFIX: lambda host: [without_www(host)]}
 
 
-SPELLED = "(SELECT file, fingerprint FROM spelled UNION ALL SELECT file, fingerprint FROM spelled_hosts)"
-"""The relation `(file, fingerprint)` of all that `spell` made."""
+SPELLED = (
+    "(SELECT file, of_image, fingerprint FROM spelled UNION ALL SELECT file, false, fingerprint FROM spelled_hosts)"
+)
+"""The relation `(file, of_image, fingerprint)` of all that `spell` made."""
 
 
 @dataclass(frozen=True, order=True)
@@ -63,7 +67,7 @@ class Index:
     key: str  # digest of the rows that it was made from, and of the code
     questions: tuple[Question, ...]  # what it can answer
     spellings: int  # fingerprints in it
-    bytes: int  # of both files
+    bytes: int  # of all files
 
 
 def questions(lists: Lists, image_kinds: frozenset[Kind]) -> frozenset[Question]:
@@ -81,8 +85,24 @@ def read(root: DataRoot, shard: StockedShard, salt: bytes) -> Index | None:
         found = Index(**(content | {"questions": tuple(Question(**each) for each in content["questions"])}))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    files = (root.spellings_index(shard.subset, shard.stem), root.links_index(shard.subset, shard.stem))
-    return found if found.key == _key(shard, salt) and all(file.exists() for file in files) else None
+    return found if found.key == _key(shard, salt) and all(file.exists() for file in files(root, shard)) else None
+
+
+def files(root: DataRoot, shard: StockedShard) -> tuple[Path, Path, Path]:
+    """The files of a shard's index: of images, spellings and links."""
+    subset, stem = shard.subset, shard.stem
+    return root.images_index(subset, stem), root.spellings_index(subset, stem), root.links_index(subset, stem)
+
+
+def known_sql(root: DataRoot, shards: Sequence[StockedShard], kinds: Collection[Kind]) -> str:
+    """The relation `(file, of_image, fingerprint)` of what the indexes of `shards` hold for entries of `kinds`."""
+    parts = ["SELECT NULL::integer AS file, NULL::boolean AS of_image, NULL::ubigint AS fingerprint WHERE false"]
+    asked = {True: any(kind in IMAGE_KINDS for kind in kinds), False: any(kind not in IMAGE_KINDS for kind in kinds)}
+    for of_image in (each for each, wanted in asked.items() if wanted and shards):
+        path = root.images_index if of_image else root.spellings_index
+        paths = ", ".join(literal(str(path(shard.subset, shard.stem))) for shard in shards)
+        parts.append(f"SELECT file_index::integer, {of_image}, fingerprint FROM read_parquet([{paths}])")
+    return f"({' UNION ALL '.join(parts)})"
 
 
 @contextmanager
@@ -94,8 +114,10 @@ def writing(
         writers = [stack.enter_context(_ShardWriter(root, shard, asked, salt)) for shard in shards]
 
         def add(connection: duckdb.DuckDBPyConnection) -> None:
-            for place, column in _by_file(connection, f"FROM {SPELLED} ORDER BY file, fingerprint"):
-                writers[place].add_spellings(_without_repetition(column))
+            for of_image in (True, False):
+                held = f"SELECT file, fingerprint FROM {SPELLED} WHERE of_image = {of_image} ORDER BY file, fingerprint"
+                for place, column in _by_file(connection, held):
+                    writers[place].add_fingerprints(_without_repetition(column), of_image=of_image)
             for place, column in _by_file(connection, "SELECT file, link_key FROM link_keys ORDER BY file, link_key"):
                 writers[place].add_links(column)
 
@@ -117,11 +139,11 @@ def _without_repetition(ordered: pa.Array) -> pa.Array:
 
 
 class _ShardWriter:
-    """Writes the two files of one shard's index, a row group for each run."""
+    """Writes the files of one shard's index, a row group for each run."""
 
     def __init__(self, root: DataRoot, shard: StockedShard, asked: frozenset[Question], salt: bytes) -> None:
         self._record = root.index_record(shard.subset, shard.stem)
-        self._paths = (root.spellings_index(shard.subset, shard.stem), root.links_index(shard.subset, shard.stem))
+        self._paths = files(root, shard)
         self._key, self._asked = _key(shard, salt), asked
         self._found = 0
         self._stack = ExitStack()
@@ -130,16 +152,16 @@ class _ShardWriter:
         make_private(self._record.parent)
         self._record.unlink(missing_ok=True)
         with ExitStack() as stack:
-            self._spellings, self._links = (
+            self._images, self._spellings, self._links = (
                 stack.enter_context(_writer(stack.enter_context(written_whole(path)), column))
-                for path, column in zip(self._paths, ("fingerprint", "link_key"), strict=True)
+                for path, column in zip(self._paths, ("fingerprint", "fingerprint", "link_key"), strict=True)
             )
             self._stack = stack.pop_all()
         return self
 
-    def add_spellings(self, column: pa.Array) -> None:
+    def add_fingerprints(self, column: pa.Array, *, of_image: bool) -> None:
         self._found += len(column)
-        _add_run(self._spellings, column)
+        _add_run(self._images if of_image else self._spellings, column)
 
     def add_links(self, column: pa.Array) -> None:
         _add_run(self._links, column)
@@ -173,15 +195,18 @@ def spell(
 ) -> None:
     """Spell the rows of `relation (file, row, link, <image kinds>)` in all that is `asked`.
 
-    Fills `spelled (file, row, fingerprint)`, `spelled_hosts (file, host, fingerprint)` with each host of a file once,
-    and, `with_links`, `link_keys (file, link_key)`. The view `row_hosts (file, row, host)` says which rows have a host.
+    Fills `spelled (file, row, of_image, fingerprint)`, `spelled_hosts (file, host, fingerprint)` with each host of a
+    file once, and, `with_links`, `link_keys (file, link_key)`. The view `row_hosts (file, row, host)` says which rows
+    have a host.
     """
-    connection.execute("CREATE OR REPLACE TEMP TABLE spelled (file integer, row bigint, fingerprint ubigint)")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE spelled (file integer, row bigint, of_image boolean, fingerprint ubigint)"
+    )
     connection.execute("CREATE OR REPLACE TEMP TABLE spelled_hosts (file integer, host varchar, fingerprint ubigint)")
     for kind in IMAGE_KINDS:
         if Question(kind) in asked:
             fingerprint = keys.image_fingerprint_sql(kind, kind)
-            _insert(connection, f"SELECT file, row, {fingerprint} AS fingerprint FROM {relation}")
+            _insert(connection, f"SELECT file, row, {fingerprint} AS fingerprint FROM {relation}", of_image=True)
     if any(question.kind not in IMAGE_KINDS for question in asked):
         rows.sort_links(connection, relation)
         _spell_links(connection, relation, asked, salt)
@@ -238,9 +263,9 @@ def runs(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[None]:
         yield
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, keyed: str) -> None:
+def _insert(connection: duckdb.DuckDBPyConnection, keyed: str, *, of_image: bool = False) -> None:
     connection.execute(
-        f"INSERT INTO spelled SELECT file, row, fingerprint FROM ({keyed}) WHERE fingerprint IS NOT NULL"
+        f"INSERT INTO spelled SELECT file, row, {of_image}, fingerprint FROM ({keyed}) WHERE fingerprint IS NOT NULL"
     )
 
 

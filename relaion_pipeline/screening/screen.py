@@ -5,7 +5,7 @@ only to find the rows, if the entries that can name a row of it are not those of
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -154,14 +154,14 @@ class Screener:
         progress: Callable[[int], None],
     ) -> list[tuple[StockedShard, Record]]:
         """Ask the indexes of shards about feeds that changed; returns the shards that must be read."""
-        spellings = self._spellings([shard for shard, _ in asked])
+        known = index.known_sql(self.root, [shard for shard, _ in asked], self._kinds(changed))
         with database.asking("asking the index about changed lists"):
             self.blocklist.open(connection, changed)
             connection.execute(
                 f"""
                 CREATE OR REPLACE TEMP TABLE marks AS
                 SELECT DISTINCT file, feed, kind, mark FROM (
-                    SELECT DISTINCT file, fingerprint FROM {spellings}
+                    SELECT DISTINCT file, fingerprint FROM {known}
                     SEMI JOIN blocklist.fingerprints USING (fingerprint)
                 ) JOIN blocklist.fingerprints USING (fingerprint)
                 """
@@ -244,7 +244,7 @@ class Screener:
         with database.asking(f"screening {named}"):
             matching.create_source(connection, [shard.parquet for shard in shards], columns, image_kinds)
             not_screened = self._judge(connection, together, image_kinds)
-            self._create_candidates(connection, together)
+            self._create_candidates(connection, together, feeds)
             matching.create_hits(connection, self.blocklist.lists, columns)
             findings.create(connection, self.blocklist.lists.salt)
             for place, (shard, earlier) in enumerate(together):
@@ -306,7 +306,9 @@ class Screener:
         )
         findings.write(self.root, shard.subset, shard.stem, found, record)
 
-    def _create_candidates(self, connection: duckdb.DuckDBPyConnection, together: list[_Known]) -> None:
+    def _create_candidates(
+        self, connection: duckdb.DuckDBPyConnection, together: list[_Known], feeds: frozenset[str]
+    ) -> None:
         """Fill `candidates`, the rows that entries may name, and the blocklist's tables with such entries.
 
         `suspect_rows (file, row, kind)` says by what kinds of entries. Also fills `hit_marks (file, feed, kind,
@@ -322,7 +324,7 @@ class Screener:
         if together[0][1] is not None:
             connection.execute("INSERT INTO named_rows FROM known_listed")
         if self._index_answers(shards[0]):
-            self._ask_index(connection, shards)
+            self._ask_index(connection, shards, feeds)
         else:
             self._write_index(connection, shards)
         connection.execute(
@@ -342,9 +344,11 @@ class Screener:
                 "JOIN (FROM spelled_hosts JOIN suspects USING (fingerprint)) AS named USING (file, host)"
             )
 
-    def _ask_index(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> None:
+    def _ask_index(
+        self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard], feeds: frozenset[str]
+    ) -> None:
         """Add to `hit_marks` and `named_rows` what the index says is listed; only such kinds are looked for."""
-        _add_hits(connection, self._spellings(shards))
+        _add_hits(connection, index.known_sql(self.root, shards, self._kinds(feeds)))
         listed = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM hit_marks").fetchall()}
         wanted = frozenset(each for each in self._questions(shards[0]) if kind_id(each.kind) in listed)
         for _ in index.runs(connection, max(shard.rows for shard in shards)) if wanted else ():
@@ -361,12 +365,9 @@ class Screener:
                 _add_hits(connection, index.SPELLED)
                 _add_named_rows(connection, asked)
 
-    def _spellings(self, shards: Sequence[StockedShard]) -> str:
-        """The relation `(file, fingerprint)` of the indexes of `shards`."""
-        files = ", ".join(
-            database.literal(str(self.root.spellings_index(shard.subset, shard.stem))) for shard in shards
-        )
-        return f"(SELECT file_index::integer AS file, fingerprint FROM read_parquet([{files}]))"
+    def _kinds(self, feeds: Collection[str]) -> frozenset[Kind]:
+        """The kinds of the entries of some feeds."""
+        return frozenset(kind for kind, names in self.blocklist.feeds_by_kind.items() if set(names) & set(feeds))
 
     def _create_flags(
         self, connection: duckdb.DuckDBPyConnection, columns: Columns, image_kinds: frozenset[Kind]

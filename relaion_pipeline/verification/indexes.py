@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from relaion_pipeline.database import literal
+from relaion_pipeline.feeds.blocklist import MATCHABLE
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.screening import index
@@ -24,22 +25,18 @@ NO_HITS = "0:0"
 
 def exists(root: DataRoot, shard: StockedShard) -> bool:
     """Whether a shard has an index, right or wrong."""
-    return all(file.exists() for file in _files(root, shard))
+    return all(file.exists() for file in index.files(root, shard))
 
 
 def sha256(root: DataRoot, shard: StockedShard, of_file: Callable[[Path], str]) -> str | None:
     """Digest of a shard's index as it is now, by those of its files; None where there is none."""
-    return key_of([of_file(file) for file in _files(root, shard)]) if exists(root, shard) else None
-
-
-def spellings(root: DataRoot, shards: Sequence[StockedShard]) -> str:
-    """SQL for `(file_index, fingerprint)` of the indexes of `shards`."""
-    return _read_parquet([_files(root, shard)[0] for shard in shards])
+    return key_of([of_file(file) for file in index.files(root, shard)]) if exists(root, shard) else None
 
 
 def links(root: DataRoot, shards: Sequence[StockedShard]) -> str:
     """SQL for `(file_index, link_key)` of the indexes of `shards`."""
-    return _read_parquet([_files(root, shard)[1] for shard in shards])
+    files = ", ".join(literal(str(root.links_index(shard.subset, shard.stem))) for shard in shards)
+    return f"read_parquet([{files}])"
 
 
 def hits(
@@ -53,7 +50,7 @@ def hits(
         f"""
         CREATE OR REPLACE TEMP TABLE known_entries AS
         SELECT DISTINCT place, feed, fingerprint, mark FROM (
-            SELECT DISTINCT file_index::integer AS place, fingerprint FROM {spellings(root, shards)}
+            SELECT DISTINCT file AS place, fingerprint FROM {index.known_sql(root, shards, listed.kinds)}
             SEMI JOIN listed_fingerprints USING (fingerprint)
         ) JOIN listed_fingerprints USING (fingerprint)
         """
@@ -78,10 +75,10 @@ def missing_spellings(
     return connection.execute(
         f"""
         SELECT place, count(*) FROM (
-            SELECT file // 2 AS place, fingerprint FROM {index.SPELLED}
+            SELECT file // 2 AS place, of_image, fingerprint FROM {index.SPELLED}
         ) ANTI JOIN (
-            SELECT file_index::integer AS place, fingerprint FROM {spellings(root, shards)}
-        ) AS known USING (place, fingerprint) GROUP BY place
+            SELECT file AS place, of_image, fingerprint FROM {index.known_sql(root, shards, MATCHABLE)}
+        ) AS known USING (place, of_image, fingerprint) GROUP BY place
         """
     ).fetchall()
 
@@ -124,11 +121,3 @@ def links_left(
         """
     ).fetchall()
     return {place: (rows, int(total)) for place, rows, total in counted}
-
-
-def _files(root: DataRoot, shard: StockedShard) -> tuple[Path, Path]:
-    return root.spellings_index(shard.subset, shard.stem), root.links_index(shard.subset, shard.stem)
-
-
-def _read_parquet(files: Sequence[Path]) -> str:
-    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}])"
