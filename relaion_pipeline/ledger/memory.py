@@ -4,6 +4,7 @@ What belongs here: from entries to links and rows. What does not: the ledger's f
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import duckdb
 
@@ -11,18 +12,21 @@ from relaion_pipeline.database import literal
 from relaion_pipeline.ledger.segments import Ledger
 from relaion_pipeline.screening.verdicts import BIT, HIDDEN_BITS, RESEARCH_BITS, Reason
 from relaion_pipeline.settings import Settings, Waiver
+from relaion_pipeline.shards.stock import StockedShard
 
 _GROUNDS = HIDDEN_BITS - BIT[Reason.REMOVED_BEFORE]
 """Reasons for which a link stays gone. That it was removed before stands on an earlier entry, and falls with it."""
 
 
-def create(connection: duckdb.DuckDBPyConnection, ledger: Ledger, settings: Settings) -> list[int]:
+def create(
+    connection: duckdb.DuckDBPyConnection, ledger: Ledger, settings: Settings, shards: Iterable[StockedShard]
+) -> list[int]:
     """Fill the tables of what must not come back, and return for each waiver how many removals it lifts.
 
     `remembered (link_key, covers)` are links that go wherever they stand; `once_hidden (link_key, covers)` the same
     with those that waivers let back; `memory (subset, shard, row_key, safe, research)` tells how many rows with a key
-    rules removed from which edition of a shard. A link stays gone until every removal of it for a list's sake is
-    waived for all its feeds.
+    rules removed from which edition of each of `shards`. A link stays gone until every removal of it for a list's sake
+    is waived for all its feeds.
     """
     ledger.create_entries(connection)
     returning = settings.returning()
@@ -42,12 +46,14 @@ def create(connection: duckdb.DuckDBPyConnection, ledger: Ledger, settings: Sett
         FROM ledger WHERE reasons & {_GROUNDS} <> 0 AND link_key IS NOT NULL AND {stays} GROUP BY link_key
         """
     )
+    here = ", ".join(f"({literal(shard.subset)}, {literal(shard.stem)})" for shard in shards)
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE memory AS
         SELECT subset, shard, row_key, max(safe) AS safe, max(research) AS research FROM (
             SELECT subset, shard, row_key, count(*) AS safe, count_if(reasons & {RESEARCH_BITS} <> 0) AS research
             FROM ledger WHERE reasons & {HIDDEN_BITS} = 0 AND NOT ({" OR ".join(by_rule) or "false"})
+            AND {f"(subset, shard) IN ({here})" if here else "false"}
             GROUP BY subset, shard, row_key, segment
         ) GROUP BY ALL
         """

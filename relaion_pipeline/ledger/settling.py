@@ -102,7 +102,7 @@ class Settler:
             database.connect(self.root, self.settings.limits) as connection,
             database.asking("settling verdicts with the ledger"),
         ):
-            returned = memory.create(connection, self.ledger, self.settings)
+            returned = memory.create(connection, self.ledger, self.settings, shards)
             hidden_links.create_present(connection, self.root, shards)
             hidden = hidden_links.digests(connection, len(shards))
             touched = []

@@ -99,7 +99,7 @@ class Verifier:
         found: dict[Published, Evidence] = {}
         with database.connect(self.root, self.settings.limits) as connection:
             with database.asking("reading the ledger"):
-                memory.create(connection, self.ledger, self.settings)
+                memory.create(connection, self.ledger, self.settings, (files.shard for files in published))
             for proved in self._proofs(connection, digests, known):
                 found |= proved
                 for files in proved:

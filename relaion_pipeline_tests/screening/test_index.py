@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relaion_pipeline import links
+from relaion_pipeline.database import QueryError
 from relaion_pipeline.feeds import keys
 from relaion_pipeline.feeds.compiling import PREFIX_HOST
 from relaion_pipeline.feeds.entries import Kind
@@ -130,7 +131,8 @@ def stored(dataset: Dataset, name: str, what: str) -> list[list[int]]:
 @pytest.mark.parametrize("rows", [7, 1000])
 def test_runs_are_sorted_and_hold_all(dataset, rows, monkeypatch):
     dataset.settle()
-    whole = {name: stored(dataset, name, "spellings") for name in dataset.shards}
+    kinds = ("images", "spellings")
+    whole = {(name, kind): stored(dataset, name, kind) for name in dataset.shards for kind in kinds}
     found = dataset.reasons()
     for path in (dataset.root / "private" / "index").rglob("*.json"):
         path.unlink()
@@ -140,12 +142,31 @@ def test_runs_are_sorted_and_hold_all(dataset, rows, monkeypatch):
     dataset.settle()
     assert dataset.reasons() == found
     for name, shard in dataset.shards.items():
-        spellings, of_links = stored(dataset, name, "spellings"), stored(dataset, name, "links")
-        assert len(spellings) == len(of_links) == -(-len(shard) // rows)
-        assert all(run == sorted(set(run)) for run in spellings)
+        of_links = stored(dataset, name, "links")
         assert all(run == sorted(run) for run in of_links)
         assert sum(map(len, of_links)) == len(shard)
-        assert {each for run in spellings for each in run} == {each for run in whole[name] for each in run}
+        for kind in kinds:
+            fingerprints = stored(dataset, name, kind)
+            assert len(fingerprints) == len(of_links) == -(-len(shard) // rows)
+            assert all(run == sorted(set(run)) for run in fingerprints)
+            assert set().union(*fingerprints) == set().union(*whole[name, kind])
+
+
+def test_a_list_of_images_is_asked_of_images_alone(dataset, read_shards):
+    dataset.settle()
+    for path in (dataset.root / "private" / "index").rglob("*.spellings.parquet"):
+        path.write_bytes(b"cannot be read")
+    read_shards.clear()
+    dataset.feeds["images"]["entries"] += ["0123456789abcdef" * 2]  # in no row
+    dataset.settle()
+    assert read_shards == []
+    dataset.list_images("images", ROWS[0], FIRST)
+    dataset.settle()
+    assert read_shards == ["x/b"]
+    assert dataset.with_reason(Reason.LISTED_IMAGE) == dataset.places([ROWS[0], FIRST])
+    dataset.list_links("links", ROWS[1], SECOND)
+    with pytest.raises(QueryError):
+        dataset.settle()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ What is planted must be found on either way, and either way must find the same.
 
 import copy
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -19,7 +20,8 @@ import pytest
 
 from relaion_pipeline.layout import PRIVATE_FILE_MODE, DataRoot
 from relaion_pipeline.screening.verdicts import BIT, Reason
-from relaion_pipeline.verification import evidence
+from relaion_pipeline.shards import digests
+from relaion_pipeline.verification import evidence, listed, verifier
 from relaion_pipeline.verification.evidence import Evidence
 from relaion_pipeline.verification.gate import CHECKS
 from relaion_pipeline.verification.verifier import Published, Verifier
@@ -278,6 +280,41 @@ def test_what_does_not_fit_has_the_shard_proved_whole(dataset: Dataset, whole: l
         assert whole == [A], what
         assert not any(map(broken, found)), what
         shutil.copytree(tmp_path / "before", root.private, dirs_exist_ok=True)
+
+
+def test_fingerprints_of_images_among_those_of_links_are_missing(dataset: Dataset, whole: list[str]) -> None:
+    """New lists of images are asked of those of images alone."""
+    root = DataRoot.at(dataset.root)
+    images, spellings = (pq.read_table(path("x", "a")) for path in (root.images_index, root.spellings_index))
+    pq.write_table(images.slice(1), root.images_index("x", "a"))
+    pq.write_table(pa.concat_tables([spellings, images.slice(0, 1)]), root.spellings_index("x", "a"))
+    found = keep(dataset)
+    assert whole == [A]
+    assert broken(found[A]) == {"missing_from_index": 1}
+
+
+def test_files_that_did_not_change_are_not_digested_again_unless_published(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(dataset)
+    read: list[str] = []
+    plain = digests.sha256_file
+
+    def sha256_file(path: Path) -> str:
+        read.append(path.name)
+        return plain(path)
+
+    for module in (digests, verifier, listed):
+        monkeypatch.setattr(module, "sha256_file", sha256_file)
+    files = dataset.staged()
+    dataset.verifier().keep(files)
+    staged = {"a.safe.parquet", "a.extra.parquet", "b.safe.parquet", "b.extra.parquet"}
+    assert set(read) == staged
+    read.clear()
+    files[0].shard.source.touch()
+    os.utime(dataset.root / "private/index/x/b.links.parquet", ns=(1, 1))
+    dataset.verifier().keep(files)
+    assert set(read) == {*staged, files[0].shard.source.name, "b.links.parquet"}
 
 
 @pytest.mark.parametrize("lie", [False, True])
