@@ -70,15 +70,20 @@ def _look(root: DataRoot, loaded: Settings, instance: dg.DagsterInstance, before
     busy = _busy(root, loaded, inputs, instance)
     if busy is None and left > 0:
         busy = f"inputs changed; a release is made if no more do for {left:.0f} s"
-    reason = busy or sight.problem
-    if reason is None and not watch.digest(inputs, _DIGEST_SECONDS):
-        reason = "new files are being read; this goes on with the next look"
+    reason, problem = busy, None
+    if reason is None:
+        reading = watch.digest(inputs, _DIGEST_SECONDS)
+        problem = reading.problem
+        if not reading.whole:
+            reason = "new files are being read; this goes on with the next look"
+        elif problem and watch.look(inputs).fingerprint != sight.fingerprint:
+            reason = problem  # it changed while it was read
     if reason is not None:
         return dg.SensorResult(skip_reason=reason, cursor=memory.text())
-    changed = watch.changed_feeds(inputs)
+    changed = memory.reported if problem else watch.changed_feeds(inputs)
     news = [_observation(inputs, name) for name in changed if memory.reported.get(name) != changed[name]]
     memory = Memory(memory.fingerprint, memory.since, changed)
-    decision, tags = _decide(inputs, instance)
+    decision, tags = _decide(inputs, instance, problem)
     if decision.run_key is None:
         return dg.SensorResult(skip_reason=decision.reason, cursor=memory.text(), asset_events=news)
     request = dg.RunRequest(decision.run_key, tags=tags)
@@ -125,15 +130,16 @@ def schedules(root: DataRoot, loaded: Settings) -> list[dg.ScheduleDefinition]:
 def _scheduled(root: DataRoot, loaded: Settings, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
     inputs = Inputs(root, settings.load(root.path))
     sight = watch.look(inputs)
-    reason = _busy(root, loaded, inputs, instance) or sight.problem
+    reason = _busy(root, loaded, inputs, instance)
     age = time.time() - sight.newest
     if reason is None and loaded.automation.sensor and age < inputs.settings.automation.quiet_seconds:
         reason = f"inputs changed {age:.0f} s ago; the sensor makes a release when no more do"
     if reason is not None:
         return dg.SkipReason(reason)
-    if not watch.digest(inputs, _DIGEST_SECONDS):
+    reading = watch.digest(inputs, _DIGEST_SECONDS)
+    if not reading.whole:
         return dg.RunRequest()  # so much is new that something changed; the run itself reads the rest
-    decision, tags = _decide(inputs, instance)
+    decision, tags = _decide(inputs, instance, reading.problem)
     if decision.run_key is None:
         return dg.SkipReason(decision.reason)
     return dg.RunRequest(decision.run_key, tags=tags)
@@ -158,9 +164,11 @@ def _assets(described: Settings) -> object:
     return set(described.feeds), list(graph.slices(described)), set(described.publish)
 
 
-def _decide(inputs: Inputs, instance: dg.DagsterInstance) -> tuple[Decision, dict[str, str]]:
-    state = watch.state(inputs)
-    return decide(state, inputs.unchanged_release(), runs.attempts(instance)), {runs.STATE_TAG: state}
+def _decide(inputs: Inputs, instance: dg.DagsterInstance, problem: str | None) -> tuple[Decision, dict[str, str]]:
+    """Whether to launch a run. One whose inputs cannot be read fails, so that somebody is told of the `problem`."""
+    state = watch.state(inputs, problem)
+    released = None if problem else inputs.unchanged_release()
+    return decide(state, released, runs.attempts(instance)), {runs.STATE_TAG: state}
 
 
 def _observation(inputs: Inputs, name: str) -> dg.AssetObservation:

@@ -30,7 +30,6 @@ class Sight:
 
     fingerprint: str
     newest: float  # when the file changed last was, in seconds since 1970
-    problem: str | None  # why the inputs cannot be listed; holds no entry
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Memory:
 def look(inputs: Inputs) -> Sight:
     """Look at all input files; a file that vanishes meanwhile, or a list that is missing, is part of what is seen."""
     seen: list[object] = []
-    newest, problem = 0.0, None
+    newest = 0.0
     try:
         for path in files(inputs):
             try:
@@ -73,8 +72,8 @@ def look(inputs: Inputs) -> Sight:
             seen.append([str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino])
             newest = max(newest, status.st_ctime)
     except (FeedError, ShardError) as error:
-        problem = str(error)
-    return Sight(key_of(seen, problem), newest, problem)
+        seen.append(str(error))
+    return Sight(key_of(seen), newest)
 
 
 def files(inputs: Inputs) -> Iterator[Path]:
@@ -95,27 +94,34 @@ def files(inputs: Inputs) -> Iterator[Path]:
                 yield shard.scores
 
 
-def digest(inputs: Inputs, seconds: float) -> bool:
-    """Digest what is new for at most about `seconds`; whether that was all. What was digested is not read again.
+@dataclass(frozen=True)
+class Reading:
+    """How far new files were read."""
 
-    Raises:
-        FeedError, ShardError: a file cannot be read, or changed while it was.
-    """
+    whole: bool
+    problem: str | None = None  # why the inputs cannot be read; holds no entry
+
+
+def digest(inputs: Inputs, seconds: float) -> Reading:
+    """Digest what is new for at most about `seconds`. What was digested is not read again."""
     until = time.monotonic() + seconds
-    for path in files(inputs):
-        if time.monotonic() > until:
-            return False
-        inputs.digests.sha256(path)
-    return True
+    try:
+        for path in files(inputs):
+            if time.monotonic() > until:
+                return Reading(whole=False)
+            inputs.digests.sha256(path)
+    except (FeedError, ShardError) as error:
+        return Reading(whole=True, problem=str(error))
+    return Reading(whole=True)
 
 
-def state(inputs: Inputs) -> str:
-    """A name for the inputs as they are now: equal for equal content.
+def state(inputs: Inputs, problem: str | None = None) -> str:
+    """A name for the inputs as they are now: equal for equal content, or where they cannot be read for one `problem`.
 
     Raises:
-        FeedError, ShardError, KeywordError: an input cannot be read.
+        FeedError, ShardError, KeywordError: an input cannot be read, and `problem` does not say so.
     """
-    return _keyed(inputs, inputs.sha256)
+    return _keyed(inputs, key_of(problem) if problem else inputs.sha256)
 
 
 def changed_feeds(inputs: Inputs) -> dict[str, str]:

@@ -163,21 +163,22 @@ def test_new_files_are_read_over_several_looks(eye: Eye, monkeypatch: pytest.Mon
     assert eye.look()[0] is not None
 
 
-def test_inputs_that_cannot_be_read_are_said(eye: Eye) -> None:
-    """Missing, broken, unreadable: a reason to skip, never an error of the sensor, and over when it is mended."""
+def test_inputs_that_cannot_be_read_lead_to_one_run_that_fails(eye: Eye) -> None:
+    """Missing, a folder: somebody is told by a failed run, once, and it is over when it is mended."""
     path = eye.root.path / LINKS
     whole = path.read_bytes()
-    path.unlink()
-    eye.look()
-    assert "no file matches" in (eye.look(QUIET)[1] or "")
-    assert "no file matches" in (eye.scheduled()[1] or "")
-    path.symlink_to("/nowhere")
-    eye.look()
-    assert eye.look(QUIET)[0] is None
-    path.unlink()
-    path.mkdir()
-    eye.look()
-    assert "cannot be read" in (eye.look(QUIET)[1] or "")
+    states = set()
+    for spoil in (path.unlink, path.mkdir):
+        spoil()
+        assert eye.look()[0] is None
+        request, why, observed = eye.look(QUIET)
+        assert request is not None, why
+        assert not observed
+        states.add(request.tags[STATE_TAG])
+        eye.ended(dg.DagsterRunStatus.FAILURE, request)
+        for why in (eye.look(QUIET)[1], eye.scheduled()[1]):
+            assert "failed with just these inputs" in (why or "")
+    assert len(states) == 2
     path.rmdir()
     path.write_bytes(whole)
     eye.look()
