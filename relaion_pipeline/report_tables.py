@@ -1,6 +1,6 @@
 """What the terminal shows: progress bars while work goes on, tables when it is done."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import groupby
@@ -53,8 +53,11 @@ def bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def bars(total: int | None = None) -> Iterator[Listener]:
-    """Show a progress bar for each stage as it begins, each of `total` rows; yields who is to be told."""
+def bars(total: int | None, unknown: Collection[str] = ()) -> Iterator[Listener]:
+    """Show a progress bar for each stage as it begins, each of `total` rows; yields who is to be told.
+
+    Of the stages `unknown` it cannot be said how many rows they have.
+    """
     with _progress() as shown:
         tasks: dict[str, TaskID] = {}
         one_at_a_time = Lock()  # stages are told of from several threads
@@ -62,7 +65,7 @@ def bars(total: int | None = None) -> Iterator[Listener]:
         def told(stage: str, rows: int) -> None:
             with one_at_a_time:
                 if stage not in tasks:
-                    tasks[stage] = shown.add_task(stage, total=total)
+                    tasks[stage] = shown.add_task(stage, total=None if stage in unknown else total)
                 shown.advance(tasks[stage], rows)
 
         yield told

@@ -8,7 +8,7 @@ from relaion_pipeline.audit.published import Finding, NoReleaseError
 from relaion_pipeline.database import QueryError
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.progress import Listener
-from relaion_pipeline.release import signature, versions
+from relaion_pipeline.release import manifest, signature, versions
 from relaion_pipeline.release.inputs import Inputs
 from relaion_pipeline.release.signature import TrustedKey
 from relaion_pipeline.verification import listed
@@ -37,6 +37,15 @@ def against_inputs(inputs: Inputs, folder: Path, listener: Listener) -> list[Fin
         return published.prove(folder, inputs.shards, verifier, lambda rows: listener("verified", rows))
     except (QueryError, VerificationError) as error:  # what was found before must not be lost for it
         return [Finding("published_rows_can_be_read", passed=False, detail=str(error))]
+
+
+def source_rows(root: DataRoot, version: str) -> int:
+    """How many rows the source of a release has.
+
+    Raises:
+        NoReleaseError: there is no such release; or ManifestError, no manifest.
+    """
+    return manifest.read(folder_of(root, version)).total.rows
 
 
 def is_version(root: DataRoot, name: str) -> bool:

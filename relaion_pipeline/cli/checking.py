@@ -39,7 +39,7 @@ def verify(release: str, data: Path, key: Path | None, editions: tuple[str, ...]
     trusted = signature.trusted_key(key) if key else None
     root = DataRoot.at(data)
     if proof.is_version(root, release):
-        with report_tables.bars() as listener:
+        with report_tables.bars(proof.source_rows(root, release)) as listener:
             findings = proof.of_release(root, release, listener, trusted)
     else:
         findings = published.examine(Path(release), trusted, editions or EDITIONS)
@@ -81,7 +81,7 @@ def audit(
         relaion audit 2026-01-31.001 --data demo --recompute 3 --seed 7
         relaion audit --data demo --recompute all --html audit.html
     """
-    from relaion_pipeline.audit import auditing, page  # noqa: PLC0415  (imports Jinja)
+    from relaion_pipeline.audit import auditing, page, proof  # noqa: PLC0415  (imports Jinja)
     from relaion_pipeline.release import signature  # noqa: PLC0415
 
     root = DataRoot.at(data)
@@ -89,7 +89,7 @@ def audit(
     if recompute is not None:
         drawn_by = seed if seed is not None else secrets.randbelow(2**32)
         again = auditing.Recompute(None if recompute == "all" else int(recompute), drawn_by)
-    with report_tables.bars() as listener:
+    with report_tables.bars(proof.source_rows(root, release), unknown=["recomputed"]) as listener:
         found = auditing.of_release(root, release, listener, again, signature.trusted_key(key) if key else None)
     path = html or make_private(root.audit_page(found.version).parent) / root.audit_page(found.version).name
     write_text(path, page.render(found))

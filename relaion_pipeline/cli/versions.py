@@ -93,8 +93,10 @@ def publish(version: str, data: Path, only: tuple[str, ...], dry_run: bool) -> N
         relaion publish --data demo --dry-run
         relaion publish 2026-01-31.001 --data demo --to mirror
     """
-    from relaion_pipeline.publish import upload  # noqa: PLC0415  (imports DuckDB)
+    from relaion_pipeline.audit import proof  # noqa: PLC0415  (imports DuckDB)
+    from relaion_pipeline.publish import upload  # noqa: PLC0415
 
-    with report_tables.bars() as listener:
-        deliveries = upload.publish(DataRoot.at(data), version, listener, dry_run=dry_run, only=only)
+    root = DataRoot.at(data)
+    with report_tables.bars(proof.source_rows(root, version)) as listener:
+        deliveries = upload.publish(root, version, listener, dry_run=dry_run, only=only)
     report_tables.show_deliveries(deliveries, dry_run=dry_run)
