@@ -182,12 +182,9 @@ class _Answer:
         """Row to link, of rows of the view `source` that have a spelling with a fingerprint that is sought."""
         rows: dict[int, str] = {}
         for _ in index.runs(connection, shard.rows):
-            index.spell(connection, "run", frozenset([index.Question(kind)]), self._salt, with_links=False)
+            index.spell(connection, "run", frozenset([index.Question(kind)]), self._salt, among="sought")
             rows |= dict(
-                connection.execute(
-                    "SELECT row, link FROM run "
-                    "WHERE row IN (SELECT row FROM spelled SEMI JOIN sought USING (fingerprint))"
-                ).fetchall()
+                connection.execute("SELECT row, link FROM run WHERE row IN (SELECT row FROM spelled)").fetchall()
             )
         return rows
 

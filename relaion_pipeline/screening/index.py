@@ -191,9 +191,17 @@ def _add_run(writer: Any, column: pa.Array) -> None:
 
 
 def spell(
-    connection: duckdb.DuckDBPyConnection, relation: str, asked: frozenset[Question], salt: bytes, *, with_links: bool
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    asked: frozenset[Question],
+    salt: bytes,
+    *,
+    with_links: bool = False,
+    among: str | None = None,
 ) -> None:
     """Spell the rows of `relation (file, row, link, <image kinds>)` in all that is `asked`.
+
+    Where `among` names a table, spellings whose `fingerprint` it does not hold are left out.
 
     Fills `spelled (file, row, of_image, fingerprint)`, `spelled_hosts (file, host, fingerprint)` with each host of a
     file once, and, `with_links`, `link_keys (file, link_key)`. The view `row_hosts (file, row, host)` says which rows
@@ -206,10 +214,10 @@ def spell(
     for kind in IMAGE_KINDS:
         if Question(kind) in asked:
             fingerprint = keys.image_fingerprint_sql(kind, kind)
-            _insert(connection, f"SELECT file, row, {fingerprint} AS fingerprint FROM {relation}", of_image=True)
+            _insert(connection, f"SELECT file, row, {fingerprint} AS fingerprint FROM {relation}", among, of_image=True)
     if any(question.kind not in IMAGE_KINDS for question in asked):
         rows.sort_links(connection, relation)
-        _spell_links(connection, relation, asked, salt)
+        _spell_links(connection, relation, asked, salt, among)
     if with_links:
         key = keys.private_link_key_sql(salt, "link")
         connection.execute(
@@ -218,7 +226,9 @@ def spell(
         )
 
 
-def _spell_links(connection: duckdb.DuckDBPyConnection, relation: str, asked: frozenset[Question], salt: bytes) -> None:
+def _spell_links(
+    connection: duckdb.DuckDBPyConnection, relation: str, asked: frozenset[Question], salt: bytes, among: str | None
+) -> None:
     hashed = [question for question in asked if question.kind in LINK_HASH_KINDS]
     for form in sorted({question.form for question in hashed}):
         names = [form] if form else None
@@ -227,17 +237,17 @@ def _spell_links(connection: duckdb.DuckDBPyConnection, relation: str, asked: fr
         columns = {str(kind): keys.link_fingerprint_sql(kind, "spelled") for kind in kinds}
         rows.create_keys(connection, in_python, columns, rows.forms(names))
         for kind in kinds:
-            _insert(connection, f"SELECT file, row, {kind}::ubigint AS fingerprint FROM odd_keys")
+            _insert(connection, f"SELECT file, row, {kind}::ubigint AS fingerprint FROM odd_keys", among)
         if form != SAFE_BROWSING:
             # Each spelling is made once for all kinds: what stands in a list of keys may be several.
             keyed = rows.keys_in_sql(relation, names, partial(_fingerprints_sql, kinds))
-            _insert(connection, f"SELECT file, row, key AS fingerprint FROM ({keyed})")
+            _insert(connection, f"SELECT file, row, key AS fingerprint FROM ({keyed})", among)
     if Question(Kind.LINK) in asked:
         fingerprint = keys.text_fingerprint_sql(salt, Kind.LINK, "spelled")
         rows.create_keys(connection, "FROM odd_links", {"key": fingerprint}, rows.match_keys)
-        _insert(connection, "SELECT file, row, key::ubigint AS fingerprint FROM odd_keys")
+        _insert(connection, "SELECT file, row, key::ubigint AS fingerprint FROM odd_keys", among)
         plain = rows.match_keys_in_sql(relation)
-        _insert(connection, f"SELECT file, row, {fingerprint} AS fingerprint FROM ({plain})")
+        _insert(connection, f"SELECT file, row, {fingerprint} AS fingerprint FROM ({plain})", among)
     by_host = [kind for kind in HOST_KINDS if Question(kind) in asked]
     if by_host:
         rows.create_hosts(connection, relation)
@@ -245,8 +255,8 @@ def _spell_links(connection: duckdb.DuckDBPyConnection, relation: str, asked: fr
         of_lists = PREFIX_HOST if kind is Kind.PREFIX else kind
         rows.create_host_keys(connection, HOST_KINDS[kind], keys.text_fingerprint_sql(salt, of_lists, "spelled"))
         connection.execute(
-            "INSERT INTO spelled_hosts SELECT file, host, key::ubigint "
-            "FROM (SELECT DISTINCT file, host FROM row_hosts) JOIN host_keys USING (host) WHERE key IS NOT NULL"
+            "INSERT INTO spelled_hosts SELECT file, host, key::ubigint FROM "
+            f"(SELECT DISTINCT file, host FROM row_hosts) JOIN host_keys USING (host) WHERE {_wanted('key', among)}"
         )
 
 
@@ -263,10 +273,15 @@ def runs(connection: duckdb.DuckDBPyConnection, most: int) -> Iterator[None]:
         yield
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, keyed: str, *, of_image: bool = False) -> None:
+def _insert(connection: duckdb.DuckDBPyConnection, keyed: str, among: str | None, *, of_image: bool = False) -> None:
     connection.execute(
-        f"INSERT INTO spelled SELECT file, row, {of_image}, fingerprint FROM ({keyed}) WHERE fingerprint IS NOT NULL"
+        f"INSERT INTO spelled SELECT file, row, {of_image}, fingerprint FROM ({keyed}) "
+        f"WHERE {_wanted('fingerprint', among)}"
     )
+
+
+def _wanted(fingerprint: str, among: str | None) -> str:
+    return f"{fingerprint} IN (SELECT fingerprint FROM {among})" if among else f"{fingerprint} IS NOT NULL"
 
 
 def _key(shard: StockedShard, salt: bytes) -> str:

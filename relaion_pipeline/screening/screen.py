@@ -332,7 +332,7 @@ class Screener:
         )
         # Unless all feeds were looked for, others may name these rows, too.
         asked = self._questions(shards[0])
-        index.spell(connection, "candidates", asked, self.blocklist.lists.salt, with_links=False)
+        index.spell(connection, "candidates", asked, self.blocklist.lists.salt)
         self.blocklist.find_suspects(connection, index.SPELLED)
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE suspect_rows AS "
@@ -352,7 +352,7 @@ class Screener:
         listed = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM hit_marks").fetchall()}
         wanted = frozenset(each for each in self._questions(shards[0]) if kind_id(each.kind) in listed)
         for _ in index.runs(connection, max(shard.rows for shard in shards)) if wanted else ():
-            index.spell(connection, "run", wanted, self.blocklist.lists.salt, with_links=False)
+            index.spell(connection, "run", wanted, self.blocklist.lists.salt, among="hit_marks")
             _add_named_rows(connection, wanted)
 
     def _write_index(self, connection: duckdb.DuckDBPyConnection, shards: Sequence[StockedShard]) -> None:

@@ -308,7 +308,9 @@ class Verifier:
         asked = self._questions(shards[0], lists)
         rows.create_suspects(connection)
         for _ in index.runs(connection, max(shard.rows for shard in shards)):
-            index.spell(connection, "run", asked, lists.salt, with_links=whole)
+            index.spell(
+                connection, "run", asked, lists.salt, with_links=whole, among=None if whole else "known_entries"
+            )
             rows.add_suspects(connection, by_host=any(question.kind in index.HOST_KINDS for question in asked))
             if whole:
                 _add_links(connection, read)

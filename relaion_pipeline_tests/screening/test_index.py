@@ -41,13 +41,13 @@ def text_fingerprint(kind: str, text: str) -> int:
     return fingerprint(keys.text_digest(SALT, kind, text), kind)
 
 
-def spelled(rows: list[dict[str, Any]], asked: frozenset[Question]) -> set[int]:
+def spelled(rows: list[dict[str, Any]], asked: frozenset[Question], among: str | None = None) -> set[int]:
     """All fingerprints that the index of `rows` holds for what is `asked`."""
     types = {"link": pa.string(), **{str(kind): pa.string() for kind in IMAGE_KINDS}}
     table = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()}
     table |= {"file": pa.array([0] * len(rows), pa.int32()), "row": pa.array(range(len(rows)), pa.int64())}
     CONNECTION.register("rows_of_test", pa.table(table))
-    index.spell(CONNECTION, "rows_of_test", asked, SALT, with_links=True)
+    index.spell(CONNECTION, "rows_of_test", asked, SALT, with_links=True, among=among)
     found = CONNECTION.execute("SELECT fingerprint FROM spelled UNION SELECT fingerprint FROM spelled_hosts").fetchall()
     return {each for (each,) in found}
 
@@ -101,6 +101,16 @@ def test_every_image_hash_is_in_it(digest: bytes, written: Any) -> None:
     row = {str(kind): written(digest[:size].hex()) for kind, size in sizes.items()}
     found = spelled([row], frozenset(map(Question, sizes)))
     assert found == {fingerprint(digest[:size], kind) for kind, size in sizes.items()}
+
+
+@settings(max_examples=20, deadline=None)
+@given(texts=LINKS, chosen=st.integers(1, 7))
+def test_only_spellings_that_are_sought_can_be_had(texts: list[str], chosen: int) -> None:
+    rows = [{"link": text, "image_md5": hashlib.md5(text.encode()).hexdigest()} for text in filter(valid, texts)]
+    asked = frozenset(map(Question, (Kind.IMAGE_MD5, Kind.LINK_MD5, Kind.LINK, Kind.DOMAIN, Kind.PREFIX)))
+    sought = sorted(spelled(rows, asked))[::chosen]
+    CONNECTION.register("sought", pa.table({"fingerprint": pa.array([None, 1, *sought], pa.uint64())}))
+    assert spelled(rows, asked, "sought") == set(sought)
 
 
 def test_rows_without_anything_are_spelled_as_nothing() -> None:
