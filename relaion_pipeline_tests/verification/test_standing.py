@@ -340,6 +340,32 @@ def test_a_removed_link_that_is_back_is_found(dataset: Dataset, whole: list[str]
     assert found[B].unaccounted_rows == lie
 
 
+def test_rows_that_rules_removed_and_that_are_back_are_found_in_every_shard(dataset: Dataset, whole: list[str]) -> None:
+    """The ledger knows them; the rules are looser now, and verdicts say nothing of them."""
+    dataset.shards[B].append(Row("https://three.example/unsafe.jpg", "nsfw", 0.99))
+    dataset.settle().remember("2026-01-01.001", dataset.inputs().shards)
+    dataset.nsfw = {"research_above": 1.0, "research_safe_above": 0.995}
+    dataset.settle()
+    for name in (A, B):
+        forge(dataset, name, lambda table: table.filter(pc.equal(table["reasons"], BIT[Reason.LISTED_IMAGE])))
+        DataRoot.at(dataset.root).edition_record(*name.split("/")).unlink()
+    found = keep(dataset)
+    assert sorted(whole) == [A, B]
+    assert broken(found[A]) == {"removed_before_in_research": 2}
+    assert broken(found[B]) == {"removed_before_in_research": 1}
+
+
+def test_indexes_are_proved_for_all_shards_that_are_read_together_or_none(dataset: Dataset, whole: list[str]) -> None:
+    root = DataRoot.at(dataset.root)
+    for path in (root.evidence("x", "a"), root.evidence("x", "b"), root.links_index("x", "b")):
+        path.unlink()
+    found = keep(dataset)
+    assert_clean(found)
+    assert {each.index_sha256 for each in found.values()} == {None}
+    keep(dataset)
+    assert sorted(whole) == [A, A, B, B]
+
+
 def test_what_was_removed_is_private_and_says_no_more_than_rows(dataset: Dataset) -> None:
     path = DataRoot.at(dataset.root).removed_rows("x", "a")
     assert path.stat().st_mode & 0o777 == PRIVATE_FILE_MODE
