@@ -18,6 +18,7 @@ from relaion_pipeline.feeds import compiling, loading
 from relaion_pipeline.feeds.errors import FeedError
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.release.inputs import Inputs
+from relaion_pipeline.screening.keywords import KeywordError
 from relaion_pipeline.settings import SETTINGS_FILE
 from relaion_pipeline.shards import ShardError
 
@@ -110,7 +111,8 @@ def digest(inputs: Inputs, seconds: float) -> Reading:
             if time.monotonic() > until:
                 return Reading(whole=False)
             inputs.digests.sha256(path)
-    except (FeedError, ShardError) as error:
+        inputs.keywords.digest  # noqa: B018  (a file that can be read may hold no keyword)
+    except (FeedError, ShardError, KeywordError) as error:
         return Reading(whole=True, problem=str(error))
     return Reading(whole=True)
 

@@ -164,11 +164,11 @@ def test_new_files_are_read_over_several_looks(eye: Eye, monkeypatch: pytest.Mon
 
 
 def test_inputs_that_cannot_be_read_lead_to_one_run_that_fails(eye: Eye) -> None:
-    """Missing, a folder: somebody is told by a failed run, once, and it is over when it is mended."""
-    path = eye.root.path / LINKS
-    whole = path.read_bytes()
+    """A list that is missing, or a folder; no keyword: a failed run tells of it, once, and it is over when mended."""
+    path, keywords = eye.root.path / LINKS, eye.root.path / "keywords.txt"
+    whole, words = path.read_bytes(), keywords.read_text()
     states = set()
-    for spoil in (path.unlink, path.mkdir):
+    for spoil in (lambda: keywords.write_text(""), path.unlink, path.mkdir):
         spoil()
         assert eye.look()[0] is None
         request, why, observed = eye.look(QUIET)
@@ -178,9 +178,10 @@ def test_inputs_that_cannot_be_read_lead_to_one_run_that_fails(eye: Eye) -> None
         eye.ended(dg.DagsterRunStatus.FAILURE, request)
         for why in (eye.look(QUIET)[1], eye.scheduled()[1]):
             assert "failed with just these inputs" in (why or "")
-    assert len(states) == 2
+    assert len(states) == 3
     path.rmdir()
     path.write_bytes(whole)
+    keywords.write_text(words)
     eye.look()
     assert "nothing changed" in (eye.look(QUIET)[1] or "")
 
