@@ -83,7 +83,7 @@ def _look(root: DataRoot, loaded: Settings, instance: dg.DagsterInstance, before
     changed = memory.reported if problem else watch.changed_feeds(inputs)
     news = [_observation(inputs, name) for name in changed if memory.reported.get(name) != changed[name]]
     memory = Memory(memory.fingerprint, memory.since, changed)
-    decision, tags = _decide(inputs, instance, problem)
+    decision, tags = _decide(inputs, instance, problem and f"{problem} ({memory.since})")
     if decision.run_key is None:
         return dg.SensorResult(skip_reason=decision.reason, cursor=memory.text(), asset_events=news)
     request = dg.RunRequest(decision.run_key, tags=tags)
@@ -139,7 +139,10 @@ def _scheduled(root: DataRoot, loaded: Settings, instance: dg.DagsterInstance) -
     reading = watch.digest(inputs, _DIGEST_SECONDS)
     if not reading.whole:
         return dg.RunRequest()  # so much is new that something changed; the run itself reads the rest
-    decision, tags = _decide(inputs, instance, reading.problem)
+    if reading.problem:
+        changing = watch.look(inputs).fingerprint != sight.fingerprint
+        return dg.SkipReason(reading.problem) if changing or loaded.automation.sensor else dg.RunRequest()
+    decision, tags = _decide(inputs, instance)
     if decision.run_key is None:
         return dg.SkipReason(decision.reason)
     return dg.RunRequest(decision.run_key, tags=tags)
@@ -164,7 +167,9 @@ def _assets(described: Settings) -> object:
     return set(described.feeds), list(graph.slices(described)), set(described.publish)
 
 
-def _decide(inputs: Inputs, instance: dg.DagsterInstance, problem: str | None) -> tuple[Decision, dict[str, str]]:
+def _decide(
+    inputs: Inputs, instance: dg.DagsterInstance, problem: str | None = None
+) -> tuple[Decision, dict[str, str]]:
     """Whether to launch a run. One whose inputs cannot be read fails, so that somebody is told of the `problem`."""
     state = watch.state(inputs, problem)
     released = None if problem else inputs.unchanged_release()

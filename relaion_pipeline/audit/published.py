@@ -111,7 +111,12 @@ def prove(
     surplus -= {f"{shard.subset}/{shard.stem}" for shard in shards}
     evidence = verifier.verify(published, progress)
     sources = {(each.subset, each.name): each.sha256 for each in described.shards}
-    changed = [s.name for s in shards if sources.get((s.subset, s.source.name)) != s.source_sha256]
+    read = {(each.subset, each.stem): each.source_sha256 for each in evidence}
+    changed = [
+        shard.name
+        for shard in shards
+        if sources.get((shard.subset, shard.source.name)) != read.get((shard.subset, shard.stem), shard.source_sha256)
+    ]
     return [
         Finding(
             "every_shard_once",

@@ -94,11 +94,17 @@ def files(root: DataRoot, shard: StockedShard) -> tuple[Path, Path, Path]:
     return root.images_index(subset, stem), root.spellings_index(subset, stem), root.links_index(subset, stem)
 
 
+def asked_of(kinds: Collection[Kind]) -> tuple[bool, bool]:
+    """Whether images and whether spellings are what entries of `kinds` are asked of."""
+    return any(kind in IMAGE_KINDS for kind in kinds), any(kind not in IMAGE_KINDS for kind in kinds)
+
+
 def known_sql(root: DataRoot, shards: Sequence[StockedShard], kinds: Collection[Kind]) -> str:
     """The relation `(file, of_image, fingerprint)` of what the indexes of `shards` hold for entries of `kinds`."""
     parts = ["SELECT NULL::integer AS file, NULL::boolean AS of_image, NULL::ubigint AS fingerprint WHERE false"]
-    asked = {True: any(kind in IMAGE_KINDS for kind in kinds), False: any(kind not in IMAGE_KINDS for kind in kinds)}
-    for of_image in (each for each, wanted in asked.items() if wanted and shards):
+    for of_image, asked in zip((True, False), asked_of(kinds), strict=True):
+        if not (asked and shards):
+            continue
         path = root.images_index if of_image else root.spellings_index
         paths = ", ".join(literal(str(path(shard.subset, shard.stem))) for shard in shards)
         parts.append(f"SELECT file_index::integer, {of_image}, fingerprint FROM read_parquet([{paths}])")

@@ -10,8 +10,9 @@ the source could try every link of it against the plain digest of a short list.
 import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from relaion_pipeline.feeds import compiling, loading
@@ -63,8 +64,13 @@ def look(inputs: Inputs) -> Sight:
     """Look at all input files; a file that vanishes meanwhile, or a list that is missing, is part of what is seen."""
     seen: list[object] = []
     newest = 0.0
-    try:
-        for path in files(inputs):
+    for listed in _listings(inputs):
+        try:
+            paths = list(listed())
+        except _UNREADABLE as error:
+            seen.append(_told(error))
+            continue
+        for path in paths:
             try:
                 status = path.stat()
             except OSError as error:
@@ -72,27 +78,42 @@ def look(inputs: Inputs) -> Sight:
                 continue
             seen.append([str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino])
             newest = max(newest, status.st_ctime)
-    except (FeedError, ShardError) as error:
-        seen.append(str(error))
     return Sight(key_of(seen), newest)
+
+
+_UNREADABLE = (FeedError, ShardError, KeywordError, OSError)
+
+
+def _told(error: Exception) -> str:
+    """What an error says of inputs; of one that the system raised, its kind."""
+    return f"inputs cannot be listed ({type(error).__name__})" if isinstance(error, OSError) else str(error)
 
 
 def files(inputs: Inputs) -> Iterator[Path]:
     """Every input file.
 
     Raises:
-        FeedError, ShardError: a feed or a subset has none, or names do not pair.
+        FeedError, ShardError: a feed or a subset has none, or names do not pair; or OSError.
     """
+    for listed in _listings(inputs):
+        yield from listed()
+
+
+def _listings(inputs: Inputs) -> Iterator[Callable[[], Iterable[Path]]]:
+    """What lists the input files, a function for each feed and subset."""
     root, settings = inputs.root.path, inputs.settings
-    yield root / SETTINGS_FILE
-    yield root / settings.nsfw.keywords
+    yield lambda: (root / SETTINGS_FILE, root / settings.nsfw.keywords)
     for feed in settings.feeds.values():
-        yield from loading.files(feed, root)
+        yield partial(loading.files, feed, root)
     for subset in settings.subsets:
-        for shard in inputs.find(subset):
-            yield shard.path
-            if shard.scores is not None:
-                yield shard.scores
+        yield partial(_shard_files, inputs, subset)
+
+
+def _shard_files(inputs: Inputs, subset: str) -> Iterator[Path]:
+    for shard in inputs.find(subset):
+        yield shard.path
+        if shard.scores is not None:
+            yield shard.scores
 
 
 @dataclass(frozen=True)
@@ -112,8 +133,8 @@ def digest(inputs: Inputs, seconds: float) -> Reading:
                 return Reading(whole=False)
             inputs.digests.sha256(path)
         inputs.keywords.digest  # noqa: B018  (a file that can be read may hold no keyword)
-    except (FeedError, ShardError, KeywordError) as error:
-        return Reading(whole=True, problem=str(error))
+    except _UNREADABLE as error:
+        return Reading(whole=True, problem=_told(error))
     return Reading(whole=True)
 
 

@@ -5,17 +5,19 @@ which `verifier` proves of the index's bytes, and `standing` asks of an earlier 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import duckdb
 
 from relaion_pipeline.database import literal
 from relaion_pipeline.feeds.blocklist import MATCHABLE
+from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.provenance import key_of
 from relaion_pipeline.screening import index
 from relaion_pipeline.screening.verdicts import RESEARCH_BITS
+from relaion_pipeline.shards import sha256_file
 from relaion_pipeline.shards.stock import StockedShard
 from relaion_pipeline.verification import claims
 from relaion_pipeline.verification.listed import Listed
@@ -28,9 +30,17 @@ def exists(root: DataRoot, shard: StockedShard) -> bool:
     return all(file.exists() for file in index.files(root, shard))
 
 
-def sha256(root: DataRoot, shard: StockedShard, of_file: Callable[[Path], str]) -> str | None:
-    """Digest of a shard's index as it is now, by those of its files; None where there is none."""
-    return key_of([of_file(file) for file in index.files(root, shard)]) if exists(root, shard) else None
+def sha256(root: DataRoot, shard: StockedShard, kinds: Collection[Kind], unasked: Callable[[Path], str]) -> str | None:
+    """Digest of a shard's index as it is now, None where there is none.
+
+    What is asked about entries of `kinds`, and the links, which always are, is read: a file that decayed on its disk
+    would deny what it held. The digests of other files `unasked` tells.
+    """
+    if not exists(root, shard):
+        return None
+    asked = (*index.asked_of(kinds), True)
+    files = zip(index.files(root, shard), asked, strict=True)
+    return key_of([sha256_file(file) if is_asked else unasked(file) for file, is_asked in files])
 
 
 def links(root: DataRoot, shards: Sequence[StockedShard]) -> str:

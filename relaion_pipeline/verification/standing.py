@@ -60,20 +60,21 @@ class Standing:
     evidence: Evidence
     rewritten: bool  # files, or what verdicts remove, are others than then
 
-    def changed(self, lists: dict[str, str]) -> tuple[str, ...]:
-        """Feeds that came, went, or have other entries now; sorted."""
-        then = self.evidence.lists
-        return tuple(sorted(name for name in {*lists, *then} if lists.get(name) != then.get(name)))
-
     def left(self, lists: dict[str, str], hits: dict[str, str]) -> Left:
         """What is left to prove against `lists`, whose changed feeds have `hits`."""
-        then, changed = self.evidence.hits, self.changed(lists)
-        feeds = tuple(name for name in changed if name in hits and hits[name] != then.get(name))
+        then, of_changed = self.evidence.hits, changed(self.evidence, lists)
+        feeds = tuple(name for name in of_changed if name in hits and hits[name] != then.get(name))
         of_now = {
-            name: hits.get(name, indexes.NO_HITS) if name in changed else then.get(name, indexes.NO_HITS)
+            name: hits.get(name, indexes.NO_HITS) if name in of_changed else then.get(name, indexes.NO_HITS)
             for name in lists
         }
         return Left(replace(self.evidence, hits=of_now), feeds, self.rewritten)
+
+
+def changed(earlier: Evidence, lists: dict[str, str]) -> tuple[str, ...]:
+    """Feeds that came, went, or have other entries than for an `earlier` proof; sorted."""
+    then = earlier.lists
+    return tuple(sorted(name for name in {*lists, *then} if lists.get(name) != then.get(name)))
 
 
 def find(earlier: Evidence | None, ground: Ground, root: DataRoot) -> Standing | None:

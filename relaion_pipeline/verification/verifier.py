@@ -79,7 +79,7 @@ class Verifier:
     listed: Listed
     keywords: Keywords
     ledger: Ledger
-    sha256: Callable[[Path], str] = sha256_file  # of sources and indexes; files to be published are always read
+    sha256: Callable[[Path], str] = sha256_file  # of sources, and what is not asked of indexes; the rest is always read
 
     def verify(
         self,
@@ -95,7 +95,7 @@ class Verifier:
         Raises:
             VerificationError: a file cannot be read.
         """
-        digests = self._digests(published)
+        digests = self._digests(published, known)
         found: dict[Published, Evidence] = {}
         with database.connect(self.root, self.settings.limits) as connection:
             with database.asking("reading the ledger"):
@@ -150,13 +150,15 @@ class Verifier:
                 f"{shard.name}: its verdicts cannot be read; run `relaion release`, or materialise `ledger`"
             ) from None
 
-    def _digests(self, published: Sequence[Published]) -> _Digests:
+    def _digests(self, published: Sequence[Published], known: Callable[[StockedShard], Evidence | None]) -> _Digests:
         def of(files: Published) -> Digests:
+            earlier = known(files.shard)
+            asked = self.listed if earlier is None else self.listed.only(standing.changed(earlier, self.listed.digests))
             return Digests(
                 source=self.sha256(files.shard.source),
                 safe=sha256_file(files.safe),
                 extra=sha256_file(files.extra),
-                index=indexes.sha256(self.root, files.shard, self.sha256),
+                index=indexes.sha256(self.root, files.shard, asked.kinds, self.sha256),
             )
 
         with ThreadPoolExecutor(database.threads(self.settings.limits)) as pool:
@@ -239,7 +241,9 @@ class Verifier:
         now = self.listed.digests
         left = {}
         with database.asking("asking proved indexes about changed lists"):
-            for changed, all_files in _grouped((each.changed(now), files) for files, each in stands.items()).items():
+            for changed, all_files in _grouped(
+                (standing.changed(each.evidence, now), files) for files, each in stands.items()
+            ).items():
                 shards = [files.shard for files in all_files]
                 lists = self.listed.only(changed)
                 lists.open(connection)

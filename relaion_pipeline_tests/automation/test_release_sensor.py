@@ -13,6 +13,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from relaion_pipeline import automation, launch, settings
+from relaion_pipeline.feeds import loading
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.release import lock, versions
 from relaion_pipeline.release.inputs import Inputs
@@ -176,14 +177,76 @@ def test_inputs_that_cannot_be_read_lead_to_one_run_that_fails(eye: Eye) -> None
         assert not observed
         states.add(request.tags[STATE_TAG])
         eye.ended(dg.DagsterRunStatus.FAILURE, request)
-        for why in (eye.look(QUIET)[1], eye.scheduled()[1]):
-            assert "failed with just these inputs" in (why or "")
+        assert "failed with just these inputs" in (eye.look(QUIET)[1] or "")
+        assert eye.scheduled()[0] is None
     assert len(states) == 3
     path.rmdir()
     path.write_bytes(whole)
     keywords.write_text(words)
     eye.look()
     assert "nothing changed" in (eye.look(QUIET)[1] or "")
+
+
+def test_what_is_amiss_is_told_again_when_something_changes_or_it_was_mended(eye: Eye) -> None:
+    path = eye.root.path / LINKS
+    whole = path.read_bytes()
+
+    def told() -> str:
+        eye.look()
+        request, why, _ = eye.look(QUIET)
+        assert request is not None, why
+        eye.ended(dg.DagsterRunStatus.FAILURE, request)
+        assert "failed with just these inputs" in (eye.look(QUIET)[1] or "")
+        return request.tags[STATE_TAG]
+
+    path.unlink()
+    states = {told()}
+    append(eye.root, file=HASHES, text="0" * 31 + "1\n")
+    states.add(told())
+    path.write_bytes(whole)
+    eye.look()
+    path.unlink()
+    states.add(told())
+    assert len(states) == 3
+
+
+def test_a_folder_that_cannot_be_entered_is_amiss_too(eye: Eye, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated, since root may enter any."""
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(loading, "files", denied)
+    eye.look()
+    assert eye.look(QUIET)[0] is not None
+
+
+def without_sensor(root: DataRoot) -> None:
+    path = root.path / "relaion.toml"
+    path.write_text(path.read_text().replace("sensor = true", "sensor = false"))
+
+
+def test_a_schedule_alone_tells_what_is_amiss_each_time(eye: Eye) -> None:
+    without_sensor(eye.root)
+    (eye.root.path / LINKS).unlink()
+    for _ in range(2):
+        request, _ = eye.scheduled()
+        assert request is not None
+        eye.ended(dg.DagsterRunStatus.FAILURE, request)
+
+
+def test_a_schedule_leaves_alone_what_is_still_being_copied(eye: Eye, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_sensor(eye.root)
+    append(eye.root)
+
+    def grows(path: Path) -> str:
+        append(eye.root)
+        return "0" * 64
+
+    monkeypatch.setattr("relaion_pipeline.shards.digests.sha256_file", grows)
+    request, why = eye.scheduled()
+    assert request is None
+    assert "changed while it was read" in (why or "")
 
 
 def test_settings_that_are_being_edited_are_said(eye: Eye) -> None:

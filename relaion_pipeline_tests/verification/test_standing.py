@@ -21,7 +21,7 @@ import pytest
 from relaion_pipeline.layout import PRIVATE_FILE_MODE, DataRoot
 from relaion_pipeline.screening.verdicts import BIT, Reason
 from relaion_pipeline.shards import digests
-from relaion_pipeline.verification import evidence, listed, verifier
+from relaion_pipeline.verification import evidence, indexes, listed, verifier
 from relaion_pipeline.verification.evidence import Evidence
 from relaion_pipeline.verification.gate import CHECKS
 from relaion_pipeline.verification.verifier import Published, Verifier
@@ -293,7 +293,7 @@ def test_fingerprints_of_images_among_those_of_links_are_missing(dataset: Datase
     assert broken(found[A]) == {"missing_from_index": 1}
 
 
-def test_files_that_did_not_change_are_not_digested_again_unless_published(
+def test_what_did_not_change_is_not_digested_again_unless_it_is_published_or_asked(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(dataset)
@@ -304,17 +304,43 @@ def test_files_that_did_not_change_are_not_digested_again_unless_published(
         read.append(path.name)
         return plain(path)
 
-    for module in (digests, verifier, listed):
+    for module in (digests, verifier, listed, indexes):
         monkeypatch.setattr(module, "sha256_file", sha256_file)
     files = dataset.staged()
+    always = {f"{shard}.{what}.parquet" for shard in "ab" for what in ("safe", "extra", "links")}
     dataset.verifier().keep(files)
-    staged = {"a.safe.parquet", "a.extra.parquet", "b.safe.parquet", "b.extra.parquet"}
-    assert set(read) == staged
+    assert set(read) == always
     read.clear()
     files[0].shard.source.touch()
-    os.utime(dataset.root / "private/index/x/b.links.parquet", ns=(1, 1))
+    os.utime(dataset.root / "private/index/x/b.spellings.parquet", ns=(1, 1))
     dataset.verifier().keep(files)
-    assert set(read) == {*staged, files[0].shard.source.name, "b.links.parquet"}
+    assert set(read) == {*always, files[0].shard.source.name, "b.spellings.parquet"}
+    for kind, what in (("images", "images"), ("link", "spellings")):
+        dataset.feeds[kind]["entries"] = [KINDS[kind](Row("https://nowhere.example/1.jpg"))]
+        dataset.write()
+        read.clear()
+        dataset.verifier().keep(files)
+        assert set(read) == {*always, f"{kind}.txt", f"a.{what}.parquet", f"b.{what}.parquet"}
+
+
+def test_a_decayed_index_does_not_hide_a_row_from_a_new_list(dataset: Dataset, whole: list[str]) -> None:
+    """Bytes on a disk may change while all that the system says of the file stays."""
+    keep(dataset)
+    root, row = DataRoot.at(dataset.root), dataset.shards[A][10]
+    path = root.images_index("x", "a")
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    book, found = json.loads(root.verified_digests.read_text(encoding="utf-8")), path.stat()
+    stat = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
+    assert len(book[str(path)]) == len(stat) + 1
+    book[str(path)][:-1] = stat
+    root.verified_digests.write_text(json.dumps(book), encoding="utf-8")
+    keep(dataset)
+    assert whole == []
+    dataset.list_images("new", row)
+    dataset.settle()
+    evidence_of_a = keep(dataset)[A]
+    assert whole == [A]
+    assert broken(evidence_of_a).keys() == {"listed_in_research", "listed_in_research_safe", "missing_from_index"}
 
 
 @pytest.mark.parametrize("lie", [False, True])
