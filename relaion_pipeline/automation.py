@@ -67,17 +67,17 @@ def _look(root: DataRoot, loaded: Settings, instance: dg.DagsterInstance, before
     sight = watch.look(inputs)
     memory = before.after(sight, now)
     left = memory.since + inputs.settings.automation.quiet_seconds - now
-    busy = _busy(root, loaded, inputs, instance)
-    if busy is None and left > 0:
-        busy = f"inputs changed; a release is made if no more do for {left:.0f} s"
-    reason, problem = busy, None
+    problem = None
+    reason = _busy(root, loaded, inputs, instance)
+    if reason is None and left > 0:
+        reason = f"inputs changed; a release is made if no more do for {left:.0f} s"
     if reason is None:
-        reading = watch.digest(inputs, _DIGEST_SECONDS)
+        reading = watch.digest(inputs, sight, _DIGEST_SECONDS)
         problem = reading.problem
         if not reading.whole:
             reason = "new files are being read; this goes on with the next look"
-        elif problem and watch.look(inputs).fingerprint != sight.fingerprint:
-            reason = problem  # it changed while it was read
+        elif reading.changing:
+            reason = problem
     if reason is not None:
         return dg.SensorResult(skip_reason=reason, cursor=memory.text())
     changed = memory.reported if problem else watch.changed_feeds(inputs)
@@ -136,12 +136,12 @@ def _scheduled(root: DataRoot, loaded: Settings, instance: dg.DagsterInstance) -
         reason = f"inputs changed {age:.0f} s ago; the sensor makes a release when no more do"
     if reason is not None:
         return dg.SkipReason(reason)
-    reading = watch.digest(inputs, _DIGEST_SECONDS)
+    reading = watch.digest(inputs, sight, _DIGEST_SECONDS)
     if not reading.whole:
         return dg.RunRequest()  # so much is new that something changed; the run itself reads the rest
     if reading.problem:
-        changing = watch.look(inputs).fingerprint != sight.fingerprint
-        return dg.SkipReason(reading.problem) if changing or loaded.automation.sensor else dg.RunRequest()
+        left_alone = reading.changing or loaded.automation.sensor
+        return dg.SkipReason(reading.problem) if left_alone else dg.RunRequest()
     decision, tags = _decide(inputs, instance)
     if decision.run_key is None:
         return dg.SkipReason(decision.reason)

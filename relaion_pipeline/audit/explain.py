@@ -166,13 +166,11 @@ class _Answer:
                 raise ExplainError(f"{shard.name}: was not screened as it is now; run: relaion release")
         if not shards:
             return []
-        spelled = index.known_sql(self._root, shards, MATCHABLE)
-        written = ", ".join(literal(str(self._root.links_index(shard.subset, shard.stem))) for shard in shards)
         places = connection.execute(
             f"""
-            SELECT DISTINCT file FROM {spelled}
+            SELECT DISTINCT file FROM {index.known_sql(self._root, shards, MATCHABLE)}
             SEMI JOIN (FROM sought WHERE fingerprint IS NOT NULL) AS s USING (fingerprint)
-            UNION SELECT DISTINCT file_index FROM read_parquet([{written}])
+            UNION SELECT DISTINCT file FROM {index.links_sql(self._root, shards)}
             SEMI JOIN (FROM sought WHERE link_key IS NOT NULL) AS s USING (link_key) ORDER BY 1
             """
         ).fetchall()

@@ -12,6 +12,7 @@ import pyarrow as pa
 from relaion_pipeline.database import literal
 from relaion_pipeline.layout import DataRoot
 from relaion_pipeline.ledger import cover
+from relaion_pipeline.screening import index
 from relaion_pipeline.screening.verdicts import BIT, LISTED_BITS, Reason
 from relaion_pipeline.shards.stock import StockedShard
 
@@ -48,10 +49,8 @@ def create_present(connection: duckdb.DuckDBPyConnection, root: DataRoot, shards
         ) GROUP BY link_key
         """
     )
-    links = ", ".join(literal(str(root.links_index(each.subset, each.stem))) for each in shards)
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW all_links AS "
-        f"SELECT file_index::integer AS place, link_key FROM read_parquet([{links}])"
+        f"CREATE OR REPLACE TEMP VIEW all_links AS SELECT file AS place, link_key FROM {index.links_sql(root, shards)}"
     )
     connection.execute(
         """

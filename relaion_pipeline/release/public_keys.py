@@ -90,12 +90,12 @@ class PublicKeys:
             else:  # it cannot be asked, so the shard is read
                 self.connection.execute(f"INSERT INTO unknown SELECT {place}, own FROM sought")
         if indexed:
-            files = _listed(self.root.links_index(self.shards[at].subset, self.shards[at].stem) for at in indexed)
+            held = index.links_sql(self.root, [self.shards[place] for place in indexed])
             self.connection.execute(
                 f"""
                 INSERT INTO unknown SELECT place, own FROM (
-                    SELECT {indexed}[file_index::BIGINT + 1] AS place, link_key AS own, count(*) AS rows
-                    FROM read_parquet([{files}]) SEMI JOIN sought ON link_key = own GROUP BY ALL
+                    SELECT {indexed}[file + 1] AS place, link_key AS own, count(*) AS rows
+                    FROM {held} SEMI JOIN sought ON link_key = own GROUP BY ALL
                 ) LEFT JOIN (
                     SELECT place, own, count(*) AS found FROM known GROUP BY ALL
                 ) USING (place, own) WHERE rows > coalesce(found, 0)

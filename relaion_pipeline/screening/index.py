@@ -111,6 +111,12 @@ def known_sql(root: DataRoot, shards: Sequence[StockedShard], kinds: Collection[
     return f"({' UNION ALL '.join(parts)})"
 
 
+def links_sql(root: DataRoot, shards: Sequence[StockedShard]) -> str:
+    """The relation `(file, link_key)` of the links that the indexes of `shards` hold."""
+    paths = ", ".join(literal(str(root.links_index(shard.subset, shard.stem))) for shard in shards)
+    return f"(SELECT file_index::integer AS file, link_key FROM read_parquet([{paths}]))"
+
+
 @contextmanager
 def writing(
     root: DataRoot, shards: Sequence[StockedShard], asked: frozenset[Question], salt: bytes

@@ -122,9 +122,10 @@ class Reading:
 
     whole: bool
     problem: str | None = None  # why the inputs cannot be read; holds no entry
+    changing: bool = False  # they changed while they were read, which may be the whole problem
 
 
-def digest(inputs: Inputs, seconds: float) -> Reading:
+def digest(inputs: Inputs, seen: Sight, seconds: float) -> Reading:
     """Digest what is new for at most about `seconds`. What was digested is not read again."""
     until = time.monotonic() + seconds
     try:
@@ -134,7 +135,7 @@ def digest(inputs: Inputs, seconds: float) -> Reading:
             inputs.digests.sha256(path)
         inputs.keywords.digest  # noqa: B018  (a file that can be read may hold no keyword)
     except _UNREADABLE as error:
-        return Reading(whole=True, problem=_told(error))
+        return Reading(whole=True, problem=_told(error), changing=look(inputs).fingerprint != seen.fingerprint)
     return Reading(whole=True)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import duckdb
 
-from relaion_pipeline.database import literal
 from relaion_pipeline.feeds.blocklist import MATCHABLE
 from relaion_pipeline.feeds.entries import Kind
 from relaion_pipeline.layout import DataRoot
@@ -41,12 +40,6 @@ def sha256(root: DataRoot, shard: StockedShard, kinds: Collection[Kind], unasked
     asked = (*index.asked_of(kinds), True)
     files = zip(index.files(root, shard), asked, strict=True)
     return key_of([sha256_file(file) if is_asked else unasked(file) for file, is_asked in files])
-
-
-def links(root: DataRoot, shards: Sequence[StockedShard]) -> str:
-    """SQL for `(file_index, link_key)` of the indexes of `shards`."""
-    files = ", ".join(literal(str(root.links_index(shard.subset, shard.stem))) for shard in shards)
-    return f"read_parquet([{files}])"
 
 
 def hits(
@@ -100,7 +93,7 @@ def with_returned_links(
     found = connection.execute(
         f"""
         SELECT DISTINCT place FROM (
-            SELECT file_index::integer AS place, link_key, count(*) AS rows FROM {links(root, shards)}
+            SELECT file AS place, link_key, count(*) AS rows FROM {index.links_sql(root, shards)}
             SEMI JOIN remembered USING (link_key) GROUP BY ALL
         ) LEFT JOIN (
             SELECT file_index::integer AS place, link_key, count(*) AS removed FROM {claims.of_shards(root, shards)}
@@ -124,7 +117,7 @@ def links_left(
             coalesce(sum(hash(link_key)::hugeint) FILTER (known), 0)
             - coalesce(sum(hash(link_key)::hugeint) FILTER (NOT known), 0)
         FROM (
-            SELECT file_index::integer AS place, link_key, true AS known FROM {links(root, shards)}
+            SELECT file AS place, link_key, true AS known FROM {index.links_sql(root, shards)}
             UNION ALL SELECT file_index::integer, link_key, false FROM {claims.of_shards(root, shards)}
             WHERE reasons & {RESEARCH_BITS} <> 0 AND link_key IS NOT NULL
         ) GROUP BY place
